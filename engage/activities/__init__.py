@@ -1,0 +1,1 @@
+"""Projects, activities, admission, waitlist, check-in, feedback."""

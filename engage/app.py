@@ -1,0 +1,163 @@
+"""The application: wires settings, database, gateway, features and error handling together."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import TYPE_CHECKING, Final
+
+from flask import Flask, Response, g, request
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
+
+import engage.activities.routes
+import engage.console.routes
+import engage.enclaves.routes
+import engage.home.routes
+import engage.hubs.routes
+import engage.identity.routes
+import engage.messages.routes
+import engage.orgs.routes
+import engage.regions.routes
+import engage.statistics.routes
+from engage.core import ids
+from engage.core import logging as json_logging
+from engage.core.config import Settings
+from engage.core.db import Database
+from engage.core.errors import (
+    BodyTooLarge,
+    ConflictingChange,
+    DatabaseBusy,
+    DomainError,
+    HttpRefusal,
+    InternalError,
+    MalformedRequest,
+    MethodNotAllowed,
+    NoSuchAddress,
+)
+from engage.core.http import compress, problem_response
+from engage.identity import caller
+from engage.wechat.gateway import WeChatGateway
+from engage.wechat.tokens import DatabaseTokenStore
+
+if TYPE_CHECKING:
+    from engage.core.http import Api
+
+APIS: Final[tuple[Api, ...]] = (
+    engage.identity.routes.api,
+    engage.home.routes.api,
+    engage.regions.routes.api,
+    engage.orgs.routes.api,
+    engage.hubs.routes.api,
+    *engage.activities.routes.apis,
+    engage.enclaves.routes.api,
+    engage.messages.routes.api,
+    engage.statistics.routes.api,
+)
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_MAX_FORM_FIELDS: Final = 100
+log = logging.getLogger("engage.request")
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Return the WSGI application for some settings (by default those of the environment).
+
+    Raises:
+        SettingsError: a setting is missing or unsafe.
+
+    """
+    settings = settings or Settings.from_env()
+    json_logging.configure(settings.log_level)
+    app = Flask("engage", static_folder=None)
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.body_limit_bytes,
+        MAX_FORM_PARTS=_MAX_FORM_FIELDS,
+        PROPAGATE_EXCEPTIONS=False,
+    )
+    database = Database(settings)
+    app.extensions["engage.settings"] = settings
+    app.extensions["engage.database"] = database
+    app.extensions["engage.wechat"] = WeChatGateway.of(settings, DatabaseTokenStore(database))
+    app.extensions["engage.operations"] = [operation for api in APIS for operation in api.operations]
+    caller.install(app, settings)
+    app.before_request(_begin)
+    app.after_request(_finish)
+    _answer_errors(app)
+    for api in APIS:
+        api.register(app)
+    app.register_blueprint(engage.console.routes.blueprint)
+    return app
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else ids.new_id().hex
+    g.caller = None
+    g.statements = [0]
+    json_logging.statements.set(g.statements)
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response = compress(response)
+    log.info(
+        "request",
+        extra={
+            "fields": {
+                "request_id": g.request_id,
+                "method": request.method,
+                # The template, never the address: ids, codes and search texts stay out of the log.
+                "route": request.url_rule.rule if request.url_rule else None,
+                "caller": str(g.caller.person_id) if g.caller else None,
+                "status": response.status_code,
+                "ms": round((time.perf_counter() - g.started) * 1000, 2),
+                "sql": g.statements[0],
+            }
+        },
+    )
+    return response
+
+
+def _answer_errors(app: Flask) -> None:
+    app.register_error_handler(DomainError, problem_response)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(OperationalError, _database_error)
+    app.register_error_handler(PoolTimeout, _database_error)
+    app.register_error_handler(IntegrityError, _integrity_error)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _http_error(error: HTTPException) -> Response:
+    refusals: dict[int, type[DomainError]] = {
+        400: MalformedRequest,
+        404: NoSuchAddress,
+        405: MethodNotAllowed,
+        413: BodyTooLarge,
+        500: InternalError,
+    }
+    status = error.code or 500
+    response = problem_response(refusals[status]() if status in refusals else HttpRefusal(status))
+    if isinstance(error, WerkzeugMethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
+
+
+def _database_error(error: Exception) -> Response:
+    log.warning("database", exc_info=error, extra={"fields": {"request_id": g.request_id}})
+    return problem_response(DatabaseBusy())
+
+
+def _integrity_error(error: IntegrityError) -> Response:
+    # A race that the use case did not name: the constraint held, nothing was changed, the caller may read again.
+    log.warning("integrity", exc_info=error, extra={"fields": {"request_id": g.request_id}})
+    return problem_response(ConflictingChange())
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("unexpected", exc_info=error, extra={"fields": {"request_id": g.request_id}})
+    return problem_response(InternalError())

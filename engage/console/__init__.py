@@ -1,0 +1,1 @@
+"""Web pages: API documentation and health."""

@@ -1,0 +1,67 @@
+"""Health, the OpenAPI document and the page that shows it. Not operations: no caller, no schema."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Final
+
+from flask import Blueprint, Response, current_app, redirect
+from flask_swagger_ui import get_swaggerui_blueprint
+from werkzeug.wrappers import Response as BaseResponse
+
+from engage.core import openapi, schema
+from engage.core.db import Database
+from engage.core.errors import DatabaseBusy
+from engage.core.http import JSON
+from engage.core.wire import encode
+
+blueprint: Final = Blueprint("console", __name__)
+blueprint.register_blueprint(
+    get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "engage", "validatorUrl": None}),
+    url_prefix="/docs",
+)
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return openapi.build(current_app.extensions["engage.operations"], version("engage"))
+
+
+@blueprint.get("/openapi.json")
+def openapi_json() -> Response:
+    """Return the OpenAPI document as JSON."""
+    return Response(encode(_document()), mimetype=JSON)
+
+
+@blueprint.get("/openapi.yaml")
+def openapi_yaml() -> Response:
+    """Return the OpenAPI document as YAML."""
+    return Response(openapi.as_yaml(_document()), mimetype="application/yaml")
+
+
+@blueprint.get("/")
+def start() -> BaseResponse:
+    """Lead a browser to the documentation."""
+    return redirect("/docs/")
+
+
+@blueprint.get("/healthz")
+def healthz() -> Response:
+    """Say that the process answers."""
+    return Response(encode({"status": "ok"}), mimetype=JSON)
+
+
+@blueprint.get("/readyz")
+def readyz() -> Response:
+    """Say whether the database is reachable and at the newest migration.
+
+    Raises:
+        DatabaseBusy: it is not.
+
+    """
+    database: Database = current_app.extensions["engage.database"]
+    with database.reading() as connection:
+        if not schema.is_at_head(connection):
+            raise DatabaseBusy
+    return Response(encode({"status": "ready"}), mimetype=JSON)

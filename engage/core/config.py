@@ -1,0 +1,251 @@
+"""Settings: read once from ``ENGAGE_*`` variables; a missing or unsafe value stops the start."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from engage.core.crypto import Keyring, derive_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+DEVELOPMENT_SECRET: Final = "development-only-secret-never-in-production"  # noqa: S105
+_MIN_SECRET_CHARS: Final = 32
+_DATA_KEY_BYTES: Final = 32
+_MAX_KEY_NUMBER: Final = 255
+
+
+class SettingsError(Exception):
+    """A setting is missing, malformed or unsafe; the text names the variable and says why."""
+
+
+class Environment(StrEnum):
+    """Where the process runs: production refuses every development default."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class TokenAlgorithm(StrEnum):
+    """How access tokens are signed; every key is derived from ``ENGAGE_SECRET_KEY``."""
+
+    HS256 = "HS256"
+    ES256 = "ES256"
+    EDDSA = "EdDSA"
+
+
+class SqliteSync(StrEnum):
+    """FULL: acknowledged means durable; NORMAL: faster, a power cut may lose the last commits."""
+
+    FULL = "FULL"
+    NORMAL = "NORMAL"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set. Times in the unit of the name."""
+
+    environment: Environment = Environment.DEVELOPMENT
+    database_url: str = "sqlite:///engage.db"
+    database_pool_size: int = 8
+    sqlite_synchronous: SqliteSync = SqliteSync.FULL
+    secret_key: str = field(default=DEVELOPMENT_SECRET, repr=False)
+    data_keys: Mapping[int, bytes] = field(default_factory=dict, repr=False)
+    token_algorithm: TokenAlgorithm = TokenAlgorithm.EDDSA
+    access_token_minutes: int = 15
+    refresh_token_days: int = 30
+    wechat_api_base: str = "https://api.weixin.qq.com"
+    wechat_appid: str = ""
+    wechat_secret: str = field(default="", repr=False)
+    max_age: int = 35
+    activity_review: bool = False
+    body_limit_bytes: int = 1_048_576
+    log_level: str = "INFO"
+    bind: str = "127.0.0.1:8000"
+    workers: int = 2
+    threads: int = 4
+    pin_workers: bool = False
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment is Environment.PRODUCTION
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def access_token_life(self) -> timedelta:
+        return timedelta(minutes=self.access_token_minutes)
+
+    @property
+    def refresh_token_life(self) -> timedelta:
+        return timedelta(days=self.refresh_token_days)
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """Keys for values sealed in the database: ``ENGAGE_DATA_KEYS``, in development one from the secret."""
+        return Keyring(dict(self.data_keys) or {1: derive_key(self.secret_key, "data-key")})
+
+    def key(self, purpose: str) -> bytes:
+        """Return the 32-byte key of one purpose, such as ``"check-in-code"``."""
+        return derive_key(self.secret_key, purpose)
+
+    def replace(self, **changes: object) -> Settings:
+        """Return a copy with some values changed (tests, demo)."""
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read and check the settings.
+
+        Raises:
+            SettingsError: a variable is unknown, malformed, missing or unsafe.
+
+        """
+        values = os.environ if environ is None else environ
+        settings = cls(**{name: _read(name, values) for name in _READERS if _variable(name) in values})  # type: ignore[arg-type]
+        _refuse_unknown(values)
+        _check(settings)
+        return settings
+
+
+def _variable(name: str) -> str:
+    return f"ENGAGE_{name.upper()}"
+
+
+def _read(name: str, values: Mapping[str, str]) -> object:
+    variable = _variable(name)
+    try:
+        return _READERS[name](values[variable].strip())
+    except ValueError as error:
+        # Never the value itself: it may be a secret.
+        raise SettingsError(f"{variable}: {error}") from None
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError("is empty")
+    return value
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(value: str) -> int:
+        if not value.isdecimal() or not low <= int(value) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(value)
+
+    return read
+
+
+def _flag(value: str) -> bool:
+    if value not in ("0", "1"):
+        raise ValueError("must be 0 or 1")
+    return value == "1"
+
+
+def _one_of(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
+    def read(value: str) -> StrEnum:
+        try:
+            return kind(value)
+        except ValueError:
+            raise ValueError("must be one of " + ", ".join(kind)) from None
+
+    return read
+
+
+def _log_level(value: str) -> str:
+    if value not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise ValueError("must be one of DEBUG, INFO, WARNING, ERROR")
+    return value
+
+
+def _database_url(value: str) -> str:
+    if value.startswith("postgresql://"):
+        return "postgresql+psycopg://" + value.removeprefix("postgresql://")
+    if value.startswith("postgresql+psycopg://"):
+        return value
+    if value.startswith("sqlite:///") and value not in ("sqlite:///", "sqlite:///:memory:"):
+        return value
+    raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
+
+
+def _http_base(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must be an http or https address such as https://api.weixin.qq.com")
+    return value.rstrip("/")
+
+
+def _data_keys(value: str) -> dict[int, bytes]:
+    """Read ``1:BASE64,2:BASE64``; the highest number seals, all of them open."""
+    keys: dict[int, bytes] = {}
+    for entry in value.split(","):
+        number, _, encoded = entry.strip().partition(":")
+        try:
+            raw = base64.b64decode(encoded, validate=True)
+        except binascii.Error:
+            raw = b""
+        if not number.isdecimal() or not 1 <= int(number) <= _MAX_KEY_NUMBER or len(raw) != _DATA_KEY_BYTES:
+            raise ValueError("must be NUMBER:BASE64 of 32 bytes, comma-separated, numbers from 1 to 255")
+        keys[int(number)] = raw
+    return keys
+
+
+_READERS: Final[dict[str, Callable[[str], object]]] = {
+    "environment": _one_of(Environment),
+    "database_url": _database_url,
+    "database_pool_size": _whole(1, 64),
+    "sqlite_synchronous": _one_of(SqliteSync),
+    "secret_key": _text,
+    "data_keys": _data_keys,
+    "token_algorithm": _one_of(TokenAlgorithm),
+    "access_token_minutes": _whole(1, 1440),
+    "refresh_token_days": _whole(1, 365),
+    "wechat_api_base": _http_base,
+    "wechat_appid": _text,
+    "wechat_secret": _text,
+    "max_age": _whole(18, 120),
+    "activity_review": _flag,
+    "body_limit_bytes": _whole(1024, 16_777_216),
+    "log_level": _log_level,
+    "bind": _text,
+    "workers": _whole(1, 64),
+    "threads": _whole(1, 64),
+    "pin_workers": _flag,
+}
+
+# Read by the test run, not by the service.
+_OTHER_VARIABLES: Final = frozenset({"ENGAGE_TEST_DATABASE_URL"})
+
+
+def _refuse_unknown(values: Mapping[str, str]) -> None:
+    known = {_variable(name) for name in _READERS} | _OTHER_VARIABLES
+    for variable in values:
+        if variable.startswith("ENGAGE_") and variable not in known:
+            raise SettingsError(f"{variable}: no such setting; is it misspelt?")
+
+
+def _check(settings: Settings) -> None:
+    if not settings.is_production:
+        return
+    if settings.secret_key == DEVELOPMENT_SECRET:
+        raise SettingsError("ENGAGE_SECRET_KEY: production needs a secret of its own, not the default")
+    if len(settings.secret_key) < _MIN_SECRET_CHARS:
+        raise SettingsError(f"ENGAGE_SECRET_KEY: production needs at least {_MIN_SECRET_CHARS} characters")
+    if len(set(settings.secret_key)) < _MIN_SECRET_CHARS // 4:
+        raise SettingsError("ENGAGE_SECRET_KEY: too regular; use random characters")
+    for name in ("data_keys", "wechat_appid", "wechat_secret"):
+        if not getattr(settings, name):
+            raise SettingsError(f"{_variable(name)}: production needs it")
+    if urlsplit(settings.wechat_api_base).scheme != "https":
+        raise SettingsError("ENGAGE_WECHAT_API_BASE: production needs https")

@@ -1,0 +1,397 @@
+"""The one way to declare an operation: caller, input, transaction, output and document in one place."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+import orjson
+from flask import Response, current_app, g, request
+from marshmallow import ValidationError
+
+from engage.core import clock, idempotency
+from engage.core.db import Database, Look, Work
+from engage.core.errors import (
+    DomainError,
+    InvalidInput,
+    InvalidJson,
+    Issue,
+    Language,
+    UnsupportedMediaType,
+    VersionConflict,
+    VersionRequired,
+)
+from engage.core.schemas import issues_of, read_id
+from engage.core.wire import dumper, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from flask import Flask
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
+
+    from engage.core.schemas import In, Out, Query
+
+PREFIX: Final = "/v1"
+JSON: Final = "application/json"
+PROBLEM: Final = "application/problem+json"
+_PATH_PARAMETER: Final = re.compile(r"\{(\w+)\}")
+_MAX_PATH_PARAMETER: Final = 64
+_GZIP_FROM_BYTES: Final = 1024
+_GZIP_LEVEL: Final = 5
+_VERSION_TAG: Final = re.compile(r'(?:W/)?"(\d{1,9})-[0-9a-f]+"')
+
+
+class Access(Protocol):
+    """Who may call. ``identify`` looks at the request only; ``load`` may ask the database."""
+
+    name: str
+    refusals: tuple[type[DomainError], ...]
+
+    def identify(self) -> Any: ...
+    def load(self, db: Connection | Session, identity: Any, now: datetime) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """A caller that is not asked who they are."""
+
+    id: None = None
+
+
+class _Public:
+    """Open to all; a token is not even looked at."""
+
+    name = "public"
+    refusals: tuple[type[DomainError], ...] = ()
+
+    def identify(self) -> None:
+        return None
+
+    def load(self, _db: Connection | Session, _identity: Any, _now: datetime) -> Nobody:
+        return Nobody()
+
+
+public: Final = _Public()
+
+
+class Mode(Enum):
+    """How an operation meets the database."""
+
+    READ = auto()  # a Look on the AUTOCOMMIT engine
+    WRITE = auto()  # a Work in one transaction
+    STATEMENT = auto()  # a Look; the use case is one statement that is its own transaction
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One declared operation; the service, the document and the tests all read this."""
+
+    method: str
+    path: str
+    view: Callable[..., Any]
+    access: Access
+    zh: str
+    tag: str
+    query: type[Query] | None
+    body: type[In] | None
+    returns: type[Out] | None
+    status: int
+    refuses: tuple[type[DomainError], ...]
+    mode: Mode
+    idempotent: bool
+    if_match: bool
+    cache: str | None
+    location: str | None
+
+    @property
+    def name(self) -> str:
+        return self.view.__name__
+
+    @property
+    def path_parameters(self) -> list[str]:
+        return _PATH_PARAMETER.findall(self.path)
+
+    @property
+    def rule(self) -> str:
+        return PREFIX + _PATH_PARAMETER.sub(r"<\1>", self.path)
+
+
+@dataclass
+class Api:
+    """The operations of one feature. ``tag`` is the Chinese and English heading in the document."""
+
+    tag: str
+    operations: list[Operation] = field(default_factory=list)
+
+    def operation(
+        self,
+        method: str,
+        path: str,
+        *,
+        access: Access,
+        zh: str,
+        query: type[Query] | None = None,
+        body: type[In] | None = None,
+        returns: type[Out] | None = None,
+        status: int = 200,
+        refuses: Sequence[type[DomainError]] = (),
+        mode: Mode | None = None,
+        idempotent: bool = False,
+        if_match: bool = False,
+        cache: str | None = None,
+        location: str | None = None,
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Declare an operation.
+
+        Args:
+            method: GET, PUT, POST or DELETE (a mini program cannot send PATCH).
+            path: below ``/v1``, with ``{hub_id}`` for parameters; names ending in ``_id`` are UUIDs.
+            access: who may call; there is no default.
+            zh: the summary in Chinese; the first line of the docstring is the English one.
+            query: schema of the query string, passed as ``query``.
+            body: schema of the JSON body, passed as ``body``.
+            returns: schema of the answer; None answers 204.
+            status: status of success.
+            refuses: refusals of the use case, for the document.
+            mode: how it meets the database; GET reads, everything else writes.
+            idempotent: honours ``Idempotency-Key``.
+            if_match: demands ``If-Match``; the view gets ``version`` (None for ``*``).
+            cache: ``Cache-Control`` of an answer that carries an ETag; None sends no ETag and ``no-store``.
+            location: path of the created object, filled from the answer.
+
+        """
+        if method not in ("GET", "PUT", "POST", "DELETE"):
+            raise ValueError(f"{method} is not sent by mini programs")
+
+        def declare(view: Callable[..., Any]) -> Callable[..., Any]:
+            default = Mode.READ if method == "GET" else Mode.WRITE
+            self.operations.append(
+                Operation(
+                    method=method, path=path, view=view, access=access, zh=zh, tag=self.tag, query=query, body=body,
+                    returns=returns, status=status if returns else 204, refuses=tuple(refuses), mode=mode or default,
+                    idempotent=idempotent, if_match=if_match, cache=cache, location=location,
+                )
+            )  # fmt: skip
+            return view
+
+        return declare
+
+    def register(self, app: Flask) -> None:
+        """Serve the operations."""
+        for operation in self.operations:
+            app.add_url_rule(
+                operation.rule,
+                operation.name,
+                _serve(operation),
+                methods=[operation.method],
+                strict_slashes=False,
+            )
+
+
+def _serve(operation: Operation) -> Callable[..., Response]:
+    dump = dumper(operation.returns) if operation.returns else None
+    run = _write if operation.mode is Mode.WRITE else _read
+
+    def serve(**path: str) -> Response:
+        identity = operation.access.identify()
+        g.caller = identity
+        arguments = _arguments(operation, path)
+        database: Database = current_app.extensions["engage.database"]
+        return run(operation, dump, database, identity, arguments)
+
+    return serve
+
+
+def _read(
+    operation: Operation,
+    dump: Callable[[Any], Any] | None,
+    database: Database,
+    identity: Any,
+    arguments: dict[str, Any],
+) -> Response:
+    with database.reading() as connection:
+        now = clock.now()
+        actor = operation.access.load(connection, identity, now)
+        result = operation.view(Look(connection, actor, now, database.settings), **arguments)
+    if dump is None:
+        return _empty()
+    payload = dump(result)
+    return _answer(operation, payload, encode(payload))
+
+
+def _write(
+    operation: Operation,
+    dump: Callable[[Any], Any] | None,
+    database: Database,
+    identity: Any,
+    arguments: dict[str, Any],
+) -> Response:
+    key = request.headers.get("Idempotency-Key") if operation.idempotent else None
+    if key is not None:
+        idempotency.check_key(key)
+        request_print = idempotency.fingerprint(request.method, request.full_path, request.get_data())
+    with database.transaction() as session:
+        now = clock.now()
+        work = Work(session, operation.access.load(session, identity, now), now, database.settings)
+        if key is not None:
+            kept = idempotency.earlier_answer(work, key, request_print)
+            if kept is not None:
+                return _repeated(kept)
+        result = operation.view(work, **arguments)
+        payload = dump(result) if dump else None
+        body = encode(payload) if dump else b""
+        if key is not None:
+            idempotency.keep_answer(
+                work, key, request_print, operation.status, _location(operation, payload), body
+            )
+    return _answer(operation, payload, body) if dump else _empty()
+
+
+def _repeated(kept: idempotency.IdempotentAnswer) -> Response:
+    response = Response(kept.body, kept.status, mimetype=JSON, headers={"Idempotency-Replayed": "true"})
+    response.headers["Cache-Control"] = "no-store"
+    if kept.location:
+        response.headers["Location"] = kept.location
+    return response
+
+
+def _location(operation: Operation, payload: Any) -> str | None:
+    return PREFIX + operation.location.format_map(payload) if operation.location else None
+
+
+def _empty() -> Response:
+    response = Response(status=204)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _answer(operation: Operation, payload: Any, body: bytes) -> Response:
+    response = Response(body, operation.status, mimetype=JSON)
+    if operation.cache is None:
+        response.headers["Cache-Control"] = "no-store"
+    else:
+        tag = entity_tag(payload, body)
+        response.headers["Cache-Control"] = operation.cache
+        response.headers["ETag"] = tag
+        response.headers["Vary"] = "Authorization, Accept-Encoding"
+        if tag in {
+            given.strip().removeprefix("W/") for given in request.headers.get("If-None-Match", "").split(",")
+        }:
+            response.status_code = 304
+            response.set_data(b"")
+    location = _location(operation, payload)
+    if location:
+        response.headers["Location"] = location
+    return response
+
+
+def entity_tag(payload: Any, body: bytes) -> str:
+    """Return the ETag: the version that ``If-Match`` compares, and a digest of exactly these bytes."""
+    version = payload.get("version", 0) if isinstance(payload, dict) else 0
+    return f'"{version}-{hashlib.blake2b(body, digest_size=8).hexdigest()}"'
+
+
+def _arguments(operation: Operation, path: dict[str, str]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    issues: list[Issue] = []
+    for name, value in path.items():
+        try:
+            arguments[name] = read_id(value) if name.endswith("_id") else _path_text(value)
+        except ValidationError as error:
+            issues += issues_of(error.messages, f"/{name}")
+    if operation.query:
+        arguments["query"] = _query(operation.query, issues)
+    if operation.body:
+        arguments["body"] = _body(operation.body, issues)
+    if issues:
+        raise InvalidInput(*issues)
+    if operation.if_match:
+        arguments["version"] = _expected_version()
+    return arguments
+
+
+def _path_text(value: str) -> str:
+    if len(value) > _MAX_PATH_PARAMETER or not value.isprintable():
+        raise ValidationError("bad_characters")
+    return value
+
+
+def _query(schema: type[Query], issues: list[Issue]) -> dict[str, Any]:
+    given = request.args.to_dict(flat=False)
+    repeated = [name for name, values in given.items() if len(values) > 1]
+    issues += [Issue(f"/{name}", "not_unique") for name in repeated]
+    return _load(schema, {name: values[0] for name, values in given.items()}, issues)
+
+
+def _body(schema: type[In], issues: list[Issue]) -> dict[str, Any]:
+    if request.mimetype != JSON:
+        raise UnsupportedMediaType
+    try:
+        data = orjson.loads(request.get_data())
+    except orjson.JSONDecodeError:
+        raise InvalidJson from None
+    return _load(schema, data, issues)
+
+
+def _load(schema: type[In] | type[Query], data: Any, issues: list[Issue]) -> dict[str, Any]:
+    try:
+        return cast("dict[str, Any]", schema().load(data))
+    except ValidationError as error:
+        issues += issues_of(error.messages)
+        return {}
+
+
+def _expected_version() -> int | None:
+    given = request.headers.get("If-Match")
+    if given is None:
+        raise VersionRequired
+    if given.strip() == "*":
+        return None
+    match = _VERSION_TAG.fullmatch(given.strip())
+    if not match:
+        raise VersionConflict
+    return int(match[1])
+
+
+def language() -> Language:
+    """Return the language of sentences for this request: Chinese unless English is asked for."""
+    best = request.accept_languages.best_match(["zh", "en"], "zh") if request.accept_languages else "zh"
+    return Language(best)
+
+
+def problem_response(error: DomainError) -> Response:
+    """Return the RFC 9457 answer for a refusal."""
+    body = encode(error.problem(language(), g.request_id))
+    response = Response(body, error.status, mimetype=PROBLEM)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Language"] = language()
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:  # noqa: PLR2004
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def compress(response: Response) -> Response:
+    """Gzip an answer above 1 KB when the client takes it."""
+    if (
+        response.direct_passthrough
+        or response.is_streamed
+        or "Content-Encoding" in response.headers
+        or "gzip" not in request.headers.get("Accept-Encoding", "")
+        or response.mimetype not in (JSON, PROBLEM, "text/html", "application/yaml")
+    ):
+        return response
+    body = response.get_data()
+    if len(body) >= _GZIP_FROM_BYTES:
+        response.set_data(gzip.compress(body, _GZIP_LEVEL, mtime=0))
+        response.headers["Content-Encoding"] = "gzip"
+        response.vary.add("Accept-Encoding")
+    return response

@@ -1,0 +1,1 @@
+"""Enclave branches and how migrant youth join them."""

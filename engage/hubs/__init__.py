@@ -1,0 +1,1 @@
+"""Youth homes, youth stations and other places: position, opening hours, services."""

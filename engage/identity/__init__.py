@@ -1,0 +1,1 @@
+"""People, WeChat login, sessions and tokens."""

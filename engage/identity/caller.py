@@ -1,0 +1,215 @@
+"""Who calls: the only place that touches access tokens (flask-jwt-extended)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flask import request
+from flask_jwt_extended import JWTManager, create_access_token, get_jwt, verify_jwt_in_request
+from flask_jwt_extended.exceptions import JWTExtendedException
+from jwt import ExpiredSignatureError, PyJWTError
+from sqlalchemy import bindparam, select
+
+from engage.core import clock
+from engage.core.config import TokenAlgorithm
+from engage.core.errors import NotLoggedIn
+from engage.identity.errors import AccountClosed, AccountSuspended, SessionEnded, TokenExpired, TokenInvalid
+from engage.identity.models import AuthSession, Person, PersonStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from flask import Flask
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
+
+    from engage.core.config import Settings
+    from engage.core.errors import DomainError
+
+_ISSUER: Final = "engage"
+_AUDIENCE: Final = "engage-api"
+_CACHE_SIZE: Final = 4096
+_P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a verified access token says: the person and the session it belongs to."""
+
+    person_id: UUID
+    session_id: UUID
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """A caller known by token only, or nobody; for reads that are open to all."""
+
+    id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An active person with a live session, read fresh for this request."""
+
+    id: UUID
+    session_id: UUID
+    name: str | None
+    birth_on: date | None
+    hometown_code: str | None
+    current_code: str | None
+
+
+# Verifying costs 150 us and more, parsing above all (docs/decisions.md). Only tokens that passed the full
+# verification get in; expiry is compared on every use, the session is read on every use by member().
+_verified: dict[str, Identity] = {}
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Configure flask-jwt-extended with keys derived from the settings."""
+    private, public = _keys(settings)
+    app.config.update(
+        JWT_ALGORITHM=settings.token_algorithm.value,
+        JWT_DECODE_ALGORITHMS=[settings.token_algorithm.value],
+        JWT_PRIVATE_KEY=private,
+        JWT_PUBLIC_KEY=public,
+        JWT_SECRET_KEY=private,
+        JWT_ACCESS_TOKEN_EXPIRES=settings.access_token_life,
+        JWT_TOKEN_LOCATION=["headers"],
+        JWT_ENCODE_ISSUER=_ISSUER,
+        JWT_DECODE_ISSUER=_ISSUER,
+        JWT_ENCODE_AUDIENCE=_AUDIENCE,
+        JWT_DECODE_AUDIENCE=_AUDIENCE,
+    )
+    JWTManager(app)
+    _verified.clear()
+
+
+def _keys(settings: Settings) -> tuple[Any, Any]:
+    if settings.token_algorithm is TokenAlgorithm.HS256:
+        key = settings.key("access-token")
+        return key, key
+    if settings.token_algorithm is TokenAlgorithm.EDDSA:
+        edwards = Ed25519PrivateKey.from_private_bytes(settings.key("access-token"))
+        return edwards, edwards.public_key()
+    number = int.from_bytes(settings.key("access-token")) % (_P256_ORDER - 1) + 1
+    elliptic = ec.derive_private_key(number, ec.SECP256R1())
+    return elliptic, elliptic.public_key()
+
+
+def issue_access_token(person_id: UUID, session_id: UUID) -> str:
+    """Return a signed access token for a session."""
+    token: str = create_access_token(identity=str(person_id), additional_claims={"sid": str(session_id)})
+    return token
+
+
+def _verify() -> Identity:
+    try:
+        verify_jwt_in_request()
+        claims = get_jwt()
+        return Identity(UUID(claims["sub"]), UUID(claims["sid"]), claims["exp"])
+    except ExpiredSignatureError:
+        raise TokenExpired from None
+    except (PyJWTError, JWTExtendedException, KeyError, ValueError, TypeError):
+        raise TokenInvalid from None
+
+
+def _identity() -> Identity | None:
+    header = request.headers.get("Authorization")
+    if header is None:
+        return None
+    identity = _verified.get(header)
+    if identity is None:
+        identity = _verify()
+        if len(_verified) >= _CACHE_SIZE:
+            _verified.clear()
+        _verified[header] = identity
+    if identity.expires_at <= clock.now().timestamp():
+        raise TokenExpired
+    return identity
+
+
+class _Anyone:
+    """Everybody; a token is optional, but a bad one is refused rather than ignored."""
+
+    name = "anyone"
+    refusals: tuple[type[DomainError], ...] = (TokenInvalid, TokenExpired)
+
+    def identify(self) -> Identity | None:
+        return _identity()
+
+    def load(self, _db: Connection | Session, identity: Identity | None, _now: datetime) -> Visitor:
+        return Visitor(identity.person_id if identity else None)
+
+
+_MEMBER = (
+    select(
+        Person.id,
+        AuthSession.id,
+        Person.name,
+        Person.birth_on,
+        Person.hometown_code,
+        Person.current_code,
+        Person.status,
+        AuthSession.ended_at,
+        AuthSession.expires_at,
+    )
+    .select_from(Person)
+    .join(AuthSession, AuthSession.person_id == Person.id)
+    .where(Person.id == bindparam("person_id"), AuthSession.id == bindparam("session_id"))
+)
+
+
+class _Member:
+    """A person who has logged in, whose account is active and whose session has not ended."""
+
+    name = "member"
+    refusals: tuple[type[DomainError], ...] = (
+        NotLoggedIn,
+        TokenInvalid,
+        TokenExpired,
+        SessionEnded,
+        AccountSuspended,
+        AccountClosed,
+    )
+
+    def identify(self) -> Identity:
+        identity = _identity()
+        if identity is None:
+            raise NotLoggedIn
+        return identity
+
+    def load(self, db: Connection | Session, identity: Identity, now: datetime) -> Member:
+        row = db.execute(
+            _MEMBER, {"person_id": identity.person_id, "session_id": identity.session_id}
+        ).one_or_none()
+        if row is None:
+            raise SessionEnded
+        *profile, status, ended_at, expires_at = row
+        refuse_inactive(status)
+        if ended_at is not None or expires_at <= now:
+            raise SessionEnded
+        return Member(*profile)
+
+
+def refuse_inactive(status: PersonStatus) -> None:
+    """Refuse an account that may not be used.
+
+    Raises:
+        AccountSuspended: stopped by staff.
+        AccountClosed: closed by its owner.
+
+    """
+    if status is PersonStatus.SUSPENDED:
+        raise AccountSuspended
+    if status is PersonStatus.CLOSED:
+        raise AccountClosed
+
+
+anyone: Final = _Anyone()
+member: Final = _Member()

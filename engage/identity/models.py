@@ -1,0 +1,98 @@
+"""People and their sessions."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from engage.core.db import Base, Entity, enum_column
+
+
+class Gender(StrEnum):
+    MALE = "male"
+    FEMALE = "female"
+
+
+class PersonStatus(StrEnum):
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    CLOSED = "closed"
+
+
+class SessionEnd(StrEnum):
+    LOGGED_OUT = "logged_out"
+    REFRESH_REUSED = "refresh_reused"
+
+
+class Person(Entity):
+    """Somebody known to the service. The phone number is sealed; its keyed hash finds equal numbers."""
+
+    __tablename__ = "person"
+    __table_args__ = (Index("ix_person_phone_hash", "phone_hash"),)
+    name: Mapped[str | None] = mapped_column(String(40))
+    gender: Mapped[Gender | None] = mapped_column(enum_column(Gender, "gender"))
+    birth_on: Mapped[date | None]
+    hometown_code: Mapped[str | None] = mapped_column(ForeignKey("division.code"))
+    current_code: Mapped[str | None] = mapped_column(ForeignKey("division.code"))
+    phone_sealed: Mapped[bytes | None]
+    phone_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    status: Mapped[PersonStatus] = mapped_column(
+        enum_column(PersonStatus, "person_status"), default=PersonStatus.ACTIVE
+    )
+    is_synthetic: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class WeChatAccount(Base):
+    """The WeChat user of one mini program who is this person. Both ids are opaque and case-sensitive."""
+
+    __tablename__ = "wechat_account"
+    __table_args__ = (Index("ix_wechat_account_person_id", "person_id"),)
+    appid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    openid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    unionid: Mapped[str | None] = mapped_column(String(64))
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
+    linked_at: Mapped[datetime]
+
+
+class AuthSession(Entity):
+    """One log-in and all refresh tokens that descend from it."""
+
+    __tablename__ = "auth_session"
+    __table_args__ = (
+        Index("ix_auth_session_person_id", "person_id"),
+        Index("ix_auth_session_expires_at", "expires_at"),
+    )
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[SessionEnd | None] = mapped_column(enum_column(SessionEnd, "session_end"))
+
+
+class RefreshToken(Base):
+    """A refresh token by its SHA-256; ``replaced_at`` is set when it is rotated."""
+
+    __tablename__ = "refresh_token"
+    __table_args__ = (Index("ix_refresh_token_session_id", "session_id"),)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("auth_session.id", ondelete="CASCADE"))
+    issued_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    replaced_at: Mapped[datetime | None]
+
+
+class LoginAttempt(Base):
+    """A WeChat code by its hash, so that a repeated log-in within a minute has the same outcome."""
+
+    __tablename__ = "login_attempt"
+    __table_args__ = (Index("ix_login_attempt_started_at", "started_at"),)
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    started_at: Mapped[datetime]
+    session_id: Mapped[UUID | None] = mapped_column(ForeignKey("auth_session.id", ondelete="CASCADE"))
+    is_new: Mapped[bool] = mapped_column(default=False)

@@ -1,0 +1,1 @@
+"""Organisation tree, clusters, roles and memberships."""

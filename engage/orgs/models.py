@@ -1,0 +1,136 @@
+"""The organisation tree, its clusters, who holds which role where, and formal membership."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from engage.core.db import Base, Entity, Versioned, enum_column
+
+
+class OrgStatus(StrEnum):
+    ACTIVE = "active"
+    MERGED = "merged"
+    DISSOLVED = "dissolved"
+
+
+class ClusterKind(StrEnum):
+    """How organisations are regrouped beside the formal tree (domain: 大团建, 片区)."""
+
+    AREA = "area"
+    TRADE = "trade"
+
+
+class Role(StrEnum):
+    PLATFORM_ADMIN = "platform_admin"
+    OFFICER = "officer"
+    ANALYST = "analyst"
+    BRANCH_SECRETARY = "branch_secretary"
+    HUB_MANAGER = "hub_manager"
+
+
+class MembershipStatus(StrEnum):
+    MEMBER = "member"
+    AGED_OUT = "aged_out"
+
+
+class OrgKind(Base):
+    """A kind of organisation: data, so that a new kind needs no release."""
+
+    __tablename__ = "org_kind"
+    code: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name_zh: Mapped[str] = mapped_column(String(40))
+    name_en: Mapped[str] = mapped_column(String(80))
+
+
+class Org(Entity, Versioned):
+    """A node of the formal tree."""
+
+    __tablename__ = "org"
+    __table_args__ = (
+        Index("ix_org_parent_id_name", "parent_id", "name"),
+        Index("ix_org_division_code", "division_code"),
+        Index("uq_org_external_ref", "external_ref", unique=True),
+    )
+    name: Mapped[str] = mapped_column(String(80))
+    kind_code: Mapped[str] = mapped_column(ForeignKey("org_kind.code"))
+    parent_id: Mapped[UUID | None] = mapped_column(ForeignKey("org.id"))
+    division_code: Mapped[str | None] = mapped_column(ForeignKey("division.code"))
+    status: Mapped[OrgStatus] = mapped_column(enum_column(OrgStatus, "org_status"), default=OrgStatus.ACTIVE)
+    established_on: Mapped[date | None]
+    external_ref: Mapped[str | None] = mapped_column(String(64))  # key in the list it was imported from
+    created_at: Mapped[datetime]
+
+
+class OrgPath(Base):
+    """Closure of the tree: one row for each pair of a node and a node at or above it."""
+
+    __tablename__ = "org_path"
+    __table_args__ = (
+        Index("ix_org_path_descendant_id", "descendant_id", "depth"),
+        CheckConstraint("(depth = 0) = (ancestor_id = descendant_id)", name="self_is_depth_zero"),
+        CheckConstraint("depth >= 0", name="depth_not_negative"),
+    )
+    ancestor_id: Mapped[UUID] = mapped_column(ForeignKey("org.id"), primary_key=True)
+    descendant_id: Mapped[UUID] = mapped_column(ForeignKey("org.id"), primary_key=True)
+    depth: Mapped[int]
+
+
+class Cluster(Entity):
+    """Organisations worked with together, whatever their formal parents."""
+
+    __tablename__ = "cluster"
+    __table_args__ = (Index("uq_cluster_external_ref", "external_ref", unique=True),)
+    name: Mapped[str] = mapped_column(String(80))
+    kind: Mapped[ClusterKind] = mapped_column(enum_column(ClusterKind, "cluster_kind"))
+    division_code: Mapped[str | None] = mapped_column(ForeignKey("division.code"))
+    external_ref: Mapped[str | None] = mapped_column(String(64))
+
+
+class ClusterMember(Base):
+    __tablename__ = "cluster_member"
+    __table_args__ = (Index("ix_cluster_member_org_id", "org_id"),)
+    cluster_id: Mapped[UUID] = mapped_column(ForeignKey("cluster.id"), primary_key=True)
+    org_id: Mapped[UUID] = mapped_column(ForeignKey("org.id"), primary_key=True)
+
+
+class RoleGrant(Entity):
+    """A role on a node of the tree or on one hub, from a start to an end; never changed, only ended."""
+
+    __tablename__ = "role_grant"
+    __table_args__ = (
+        CheckConstraint("(org_id IS NULL) <> (hub_id IS NULL)", name="one_place"),
+        CheckConstraint("(role = 'hub_manager') = (hub_id IS NOT NULL)", name="hub_managers_on_hubs"),
+        CheckConstraint("ends_at IS NULL OR ends_at > starts_at", name="ends_after_start"),
+        Index("ix_role_grant_person_id", "person_id"),
+        Index("ix_role_grant_org_id", "org_id"),
+        Index("ix_role_grant_hub_id", "hub_id"),
+    )
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
+    role: Mapped[Role] = mapped_column(enum_column(Role, "role"))
+    org_id: Mapped[UUID | None] = mapped_column(ForeignKey("org.id"))
+    hub_id: Mapped[UUID | None] = mapped_column(ForeignKey("hub.id"))
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime | None]
+    granted_by: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))  # None: from the command line
+    reason: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+
+
+class Membership(Base):
+    """Formal League membership: at most one organisation holds a person's affiliation (组织关系).
+
+    The official register is 智慧团建; this row only mirrors it, with the reference there and when it was read.
+    """
+
+    __tablename__ = "membership"
+    __table_args__ = (Index("ix_membership_org_id", "org_id"),)
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"), primary_key=True)
+    org_id: Mapped[UUID] = mapped_column(ForeignKey("org.id"))
+    status: Mapped[MembershipStatus] = mapped_column(enum_column(MembershipStatus, "membership_status"))
+    external_ref: Mapped[str | None] = mapped_column(String(64))
+    recorded_at: Mapped[datetime]

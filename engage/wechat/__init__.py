@@ -1,0 +1,1 @@
+"""Gateway to WeChat, and the local fake of it."""

@@ -1,0 +1,3 @@
+class DatabaseTokenStore:
+    def __init__(self, database):
+        pass

@@ -1,0 +1,144 @@
+"""Fixtures: both engines, real commits, rows deleted after each test, a clock that can be set."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import delete, insert, text
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import os
+
+import engage.tables
+from contract import ContractClient
+from engage.app import create_app
+from engage.core import clock, schema
+from engage.core.config import Settings
+from engage.core.db import Base, Database
+from factories import Factory
+from reference import KEPT_TABLES, seed_reference
+
+import postgres
+
+NOW = datetime(2026, 10, 1, 2, 0, tzinfo=UTC)  # 10:00 in Shanghai
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The address of an empty PostgreSQL database: one given from outside, or of a server of our own."""
+    given = os.environ.get("ENGAGE_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    with postgres.server() as url:
+        yield url
+
+
+def _prepare(settings: Settings) -> None:
+    database = Database(settings)
+    with database.writer.connect() as connection:
+        schema.downgrade(connection, "base")
+        schema.upgrade(connection)
+        connection.commit()
+    with database.transaction() as session:
+        seed_reference(session)
+    database.dispose()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a migrated database with the reference data, on each engine in turn."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('db') / 'engage.db'}"
+    else:
+        given: str = request.getfixturevalue("postgres_url")
+        url = given.replace("postgresql://", "postgresql+psycopg://")
+    settings = Settings(
+        database_url=url,
+        database_pool_size=24,
+        secret_key="a secret for tests, long enough to be taken",
+        wechat_appid="wx4f4bc4dec97d474b",
+        wechat_secret="0123456789abcdef0123456789abcdef",
+        wechat_api_base="http://127.0.0.1:9",
+    )
+    _prepare(settings)
+    return settings
+
+
+@pytest.fixture(scope="session")
+def app(settings: Settings) -> Iterator[Flask]:
+    app = create_app(settings)
+    app.test_client_class = ContractClient
+    yield app
+    app.extensions["engage.database"].dispose()
+
+
+@pytest.fixture(scope="session")
+def database(app: Flask) -> Database:
+    return app.extensions["engage.database"]
+
+
+@pytest.fixture(autouse=True)
+def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Delete what a test wrote, whatever it committed."""
+    used = {"database", "app"} & set(request.fixturenames)
+    database: Database | None = request.getfixturevalue("database") if used else None
+    yield
+    clock.use(None)
+    if database is None:
+        return
+    with database.transaction() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            if table.name not in KEPT_TABLES:
+                session.execute(delete(table))
+
+
+class Clock:
+    """The clock of the service, standing still until moved."""
+
+    def __init__(self, start: datetime) -> None:
+        self.now = start
+        clock.use(lambda: self.now)
+
+    def move(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+    def set(self, instant: datetime) -> None:
+        self.now = instant
+
+
+@pytest.fixture
+def frozen() -> Clock:
+    """A clock that stands at 10:00 on 1 October 2026 in Shanghai."""
+    return Clock(NOW)
+
+
+@pytest.fixture
+def client(app: Flask) -> ContractClient:
+    """A caller who has not logged in."""
+    return app.test_client()
+
+
+@pytest.fixture
+def make(database: Database, app: Flask) -> Factory:
+    """Makes objects in the database, each in a transaction of its own."""
+    return Factory(database, app)
+
+
+@pytest.fixture
+def as_user(app: Flask, make: Factory) -> Callable[..., ContractClient]:
+    """Return a client that is logged in as a person."""
+
+    def log_in(person_id, language: str = "zh") -> ContractClient:
+        client = app.test_client()
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {make.access_token(person_id)}"
+        client.environ_base["HTTP_ACCEPT_LANGUAGE"] = language
+        return client
+
+    return log_in

@@ -1,0 +1,181 @@
+"""Objects for tests, each committed in a transaction of its own; every value can be overridden."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+from flask import Flask
+from sqlalchemy import select
+
+from engage.activities.models import Activity, ActivityStatus, Project
+from engage.core import clock, ids
+from engage.core.db import Base, Database
+from engage.enclaves.models import EnclaveBranch
+from engage.hubs.models import Hub
+from engage.identity.caller import issue_access_token
+from engage.identity.models import AuthSession, Gender, Person
+from engage.orgs.models import Membership, MembershipStatus, Org, OrgPath, Role, RoleGrant
+
+_serial = itertools.count(1)
+
+
+class Factory:
+    def __init__(self, database: Database, app: Flask) -> None:
+        self._database, self._app = database, app
+
+    def add(self, row: Base) -> Any:
+        with self._database.transaction() as session:
+            session.add(row)
+        return row
+
+    def person(self, **values: Any) -> Person:
+        """A person of 20 from 城区 who lives there."""
+        now = clock.now()
+        return self.add(
+            Person(
+                **{
+                    "name": f"青年{next(_serial)}",
+                    "gender": Gender.FEMALE,
+                    "birth_on": date(2006, 3, 5),
+                    "hometown_code": "140502",
+                    "current_code": "140502",
+                    "created_at": now,
+                    "updated_at": now,
+                    **values,
+                }
+            )
+        )
+
+    def session(self, person_id: UUID, **values: Any) -> AuthSession:
+        now = clock.now()
+        return self.add(AuthSession(**{"person_id": person_id, "created_at": now, "expires_at": now + timedelta(days=30), **values}))
+
+    def access_token(self, person_id: UUID) -> str:
+        session = self.session(person_id)
+        with self._app.app_context():
+            return issue_access_token(person_id, session.id)
+
+    def org(self, parent: Org | None = None, **values: Any) -> Org:
+        """A node of the tree with its rows of the closure."""
+        org = Org(
+            **{
+                "id": ids.new_id(),
+                "name": f"团组织{next(_serial)}",
+                "kind_code": "committee",
+                "parent_id": parent.id if parent else None,
+                "division_code": "140502",
+                "created_at": clock.now(),
+                **values,
+            }
+        )
+        with self._database.transaction() as session:
+            session.add(org)
+            session.flush()
+            session.add(OrgPath(ancestor_id=org.id, descendant_id=org.id, depth=0))
+            if parent:
+                for path in session.scalars(select(OrgPath).where(OrgPath.descendant_id == parent.id)).all():
+                    session.add(OrgPath(ancestor_id=path.ancestor_id, descendant_id=org.id, depth=path.depth + 1))
+        return org
+
+    def grant(self, person: Person, role: Role, *, org: Org | None = None, hub: Hub | None = None, **values: Any) -> RoleGrant:
+        now = clock.now()
+        return self.add(
+            RoleGrant(
+                **{
+                    "person_id": person.id,
+                    "role": role,
+                    "org_id": org.id if org else None,
+                    "hub_id": hub.id if hub else None,
+                    "starts_at": now - timedelta(days=1),
+                    "ends_at": None,
+                    "reason": "测试",
+                    "created_at": now,
+                    **values,
+                }
+            )
+        )
+
+    def staff(self, role: Role, *, org: Org | None = None, hub: Hub | None = None) -> Person:
+        """A person who holds a role."""
+        person = self.person()
+        self.grant(person, role, org=org, hub=hub)
+        return person
+
+    def membership(self, person: Person, org: Org, **values: Any) -> Membership:
+        return self.add(
+            Membership(
+                **{"person_id": person.id, "org_id": org.id, "status": MembershipStatus.MEMBER, "recorded_at": clock.now(), **values}
+            )
+        )
+
+    def hub(self, org: Org | None = None, **values: Any) -> Hub:
+        """A youth home in 城区."""
+        now = clock.now()
+        return self.add(
+            Hub(
+                **{
+                    "name": f"青年之家{next(_serial)}",
+                    "kind_code": "youth_home",
+                    "org_id": (org or self.org()).id,
+                    "division_code": "140502",
+                    "county_code": "140502",
+                    "lat": 35.50,
+                    "lng": 112.83,
+                    "opening_hours": [],
+                    "services": [],
+                    "created_at": now,
+                    "updated_at": now,
+                    **values,
+                }
+            )
+        )
+
+    def project(self, org: Org | None = None, **values: Any) -> Project:
+        return self.add(
+            Project(**{"name": f"项目{next(_serial)}", "org_id": (org or self.org()).id, "created_at": clock.now(), **values})
+        )
+
+    def activity(self, org: Org | None = None, hub: Hub | None = None, **values: Any) -> Activity:
+        """A published activity tomorrow, open for sign-up now, ten places, ten turns in the queue."""
+        now = clock.now()
+        org_id = org.id if org else (hub.org_id if hub else self.org().id)
+        project_id = values.pop("project_id", None) or self.project(org=org).id
+        return self.add(
+            Activity(
+                **{
+                    "title": f"活动{next(_serial)}",
+                    "project_id": project_id,
+                    "org_id": org_id,
+                    "hub_id": hub.id if hub else None,
+                    "place_name": None if hub else "文化广场",
+                    "county_code": "140502",
+                    "starts_at": now + timedelta(days=1),
+                    "ends_at": now + timedelta(days=1, hours=2),
+                    "sign_up_opens_at": now - timedelta(days=1),
+                    "sign_up_closes_at": now + timedelta(hours=23),
+                    "capacity": 10,
+                    "waitlist_capacity": 10,
+                    "county_codes": [],
+                    "members_only": False,
+                    "questions": [],
+                    "service_minutes": 120,
+                    "status": ActivityStatus.PUBLISHED,
+                    "created_at": now,
+                    "updated_at": now,
+                    **values,
+                }
+            )
+        )
+
+    def enclave_branch(self, parent: Org, **values: Any) -> EnclaveBranch:
+        """A branch of 陵川县 in 太原市, below a node of the tree."""
+        org = self.org(parent, kind_code="enclave_branch", name=f"陵川驻太原团支部{next(_serial)}", division_code="140100")
+        now = clock.now()
+        return self.add(
+            EnclaveBranch(
+                **{"id": org.id, "home_county_code": "140524", "host_city_code": "140100", "created_at": now, "updated_at": now, **values}
+            )
+        )
