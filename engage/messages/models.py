@@ -2,14 +2,110 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from engage.core.clock import SHANGHAI
 from engage.core.db import Base, Entity
+from engage.core.errors import Language
+
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class MessageKind(StrEnum):
+    """What a message tells; its parameters are the placeholders of its sentence, and the id of its subject."""
+
+    SIGN_UP_CONFIRMED = "sign_up_confirmed"
+    SIGN_UP_WAITLISTED = "sign_up_waitlisted"
+    SIGN_UP_PROMOTED = "sign_up_promoted"
+    SIGN_UP_CANCELLED_BY_STAFF = "sign_up_cancelled_by_staff"
+    ACTIVITY_CANCELLED = "activity_cancelled"
+    ACTIVITY_CHANGED = "activity_changed"
+    ENCLAVE_APPLICATION_RECEIVED = "enclave_application_received"
+    ENCLAVE_APPLICATION_APPROVED = "enclave_application_approved"
+    ENCLAVE_APPLICATION_REJECTED = "enclave_application_rejected"
+
+    @property
+    def subject(self) -> SubjectKind:
+        """What the message is about, so that a client can open it."""
+        return SubjectKind.BRANCH if self.value.startswith("enclave") else SubjectKind.ACTIVITY
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """Every parameter that must be given: ``activity_id`` or ``branch_id``, and those of the sentences."""
+        return frozenset({f"{self.subject}_id", *_PLACEHOLDER.findall(_SENTENCES[self][0])})
+
+
+class SubjectKind(StrEnum):
+    ACTIVITY = "activity"
+    BRANCH = "branch"
+
+
+# Values are put in when a message is read, in the reader's language; those named ``…_at`` are ISO 8601 instants.
+_SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
+    MessageKind.SIGN_UP_CONFIRMED: (
+        "您已成功报名“{title}”，{starts_at}开始，请准时参加。",
+        "You have a place in “{title}”. It starts at {starts_at}.",
+    ),
+    MessageKind.SIGN_UP_WAITLISTED: (
+        "“{title}”名额已满，您已进入候补队列；有名额时会自动递补并通知您。",
+        "“{title}” is full and you are on the waiting list; you will be told when a place is yours.",
+    ),
+    MessageKind.SIGN_UP_PROMOTED: (
+        "好消息：您已从候补递补为“{title}”的正式名额，{starts_at}开始。",
+        "Good news: a place in “{title}” is now yours. It starts at {starts_at}.",
+    ),
+    MessageKind.SIGN_UP_CANCELLED_BY_STAFF: (
+        "您对“{title}”的报名已被工作人员取消，原因：{reason}",
+        "Staff cancelled your sign-up for “{title}”. Reason: {reason}",
+    ),
+    MessageKind.ACTIVITY_CANCELLED: (
+        "很抱歉，您报名的“{title}”已取消，原因：{reason}",
+        "We are sorry: “{title}” has been cancelled. Reason: {reason}",
+    ),
+    MessageKind.ACTIVITY_CHANGED: (
+        "您报名的“{title}”有变动，现为{starts_at}开始，请查看详情。",
+        "“{title}” has changed; it now starts at {starts_at}. Please look at the details.",
+    ),
+    MessageKind.ENCLAVE_APPLICATION_RECEIVED: (
+        "“{branch_name}”收到一份新的加入申请，请处理。",
+        "Somebody has applied to join “{branch_name}”; please decide.",
+    ),
+    MessageKind.ENCLAVE_APPLICATION_APPROVED: (
+        "您加入“{branch_name}”的申请已通过，欢迎！",
+        "Your application to join “{branch_name}” has been approved. Welcome!",
+    ),
+    MessageKind.ENCLAVE_APPLICATION_REJECTED: (
+        "您加入“{branch_name}”的申请未通过，原因：{reason}",
+        "Your application to join “{branch_name}” was not approved. Reason: {reason}",
+    ),
+}
+
+
+def sentence(kind: MessageKind, params: dict[str, str], language: Language) -> str:
+    """Return the text of a message for a person."""
+    zh, en = _SENTENCES[kind]
+    chinese = language is Language.ZH
+    return (zh if chinese else en).format_map(
+        {
+            name: _time(value, chinese=chinese) if name.endswith("_at") else value
+            for name, value in params.items()
+        }
+    )
+
+
+def _time(value: str, *, chinese: bool) -> str:
+    at = datetime.fromisoformat(value).astimezone(SHANGHAI)
+    if chinese:
+        return f"{at.month}月{at.day}日{at:%H:%M}"
+    return f"{at:%H:%M} on {at.day} {_MONTHS[at.month - 1]}"
 
 
 class OutboxEntry(Base):
