@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from engage.core import ids
+from engage.core import clock, ids
 from engage.core.clock import SHANGHAI
 from engage.core.errors import DatabaseBusy, VersionConflict
 from engage.core.logging import count_statement
@@ -163,6 +163,31 @@ class Work:
     @property
     def db(self) -> Session:
         return self.session
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A request of several short transactions.
+
+    For a use case that asks another service in between, or that must keep what it wrote although it refuses. No
+    connection is held outside the blocks.
+    """
+
+    database: Database
+    actor: Any
+    settings: Settings
+
+    @contextmanager
+    def look(self) -> Iterator[Look]:
+        """Yield a Look of the present moment."""
+        with self.database.reading() as connection:
+            yield Look(connection, self.actor, clock.now(), self.settings)
+
+    @contextmanager
+    def work(self) -> Iterator[Work]:
+        """Yield a Work of the present moment; committed on return, rolled back on any exception."""
+        with self.database.transaction() as session:
+            yield Work(session, self.actor, clock.now(), self.settings)
 
 
 class WriterLock:

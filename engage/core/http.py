@@ -14,7 +14,7 @@ from flask import Response, current_app, g, request
 from marshmallow import ValidationError
 
 from engage.core import clock, idempotency
-from engage.core.db import Database, Look, Work
+from engage.core.db import Database, Errand, Look, Work
 from engage.core.errors import (
     DomainError,
     InvalidInput,
@@ -87,6 +87,7 @@ class Mode(Enum):
     READ = auto()  # a Look on the AUTOCOMMIT engine
     WRITE = auto()  # a Work in one transaction
     STATEMENT = auto()  # a Look; the use case is one statement that is its own transaction
+    ERRAND = auto()  # an Errand; the use case opens its own short transactions
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ class Api:
 
 def _serve(operation: Operation) -> Callable[..., Response]:
     dump = dumper(operation.returns) if operation.returns else None
-    run = _write if operation.mode is Mode.WRITE else _read
+    run = {Mode.WRITE: _write, Mode.ERRAND: _run_errand}.get(operation.mode, _read)
 
     def serve(**path: str) -> Response:
         identity = operation.access.identify()
@@ -220,6 +221,22 @@ def _read(
         now = clock.now()
         actor = operation.access.load(connection, identity, now)
         result = operation.view(Look(connection, actor, now, database.settings), **arguments)
+    if dump is None:
+        return _empty()
+    payload = dump(result)
+    return _answer(operation, payload, encode(payload))
+
+
+def _run_errand(
+    operation: Operation,
+    dump: Callable[[Any], Any] | None,
+    database: Database,
+    identity: Any,
+    arguments: dict[str, Any],
+) -> Response:
+    with database.reading() as connection:
+        actor = operation.access.load(connection, identity, clock.now())
+    result = operation.view(Errand(database, actor, database.settings), **arguments)
     if dump is None:
         return _empty()
     payload = dump(result)
