@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 import yaml
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
@@ -27,6 +28,7 @@ from engage.core.errors import (
 )
 from engage.core.http import JSON, PREFIX, PROBLEM, Mode, Operation
 from engage.core.schemas import Problem
+from engage.core.wire import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +69,8 @@ def build(operations: Iterable[Operation], version: str) -> dict[str, Any]:
         spec.tag({"name": tag, "description": tag})
     for operation in ordered:
         spec.path(path=PREFIX + operation.path, operations={operation.method.lower(): _describe(operation)})
-    document: dict[str, Any] = spec.to_dict()
+    # Through the service's own encoder: enums, dates and ids become what a caller sees, in JSON and in YAML.
+    document: dict[str, Any] = orjson.loads(encode(spec.to_dict()))
     return document
 
 
