@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import delete, insert, text
+from sqlalchemy import create_engine, delete, make_url
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -18,7 +19,7 @@ import os
 import engage.tables
 from contract import ContractClient
 from engage.app import create_app
-from engage.core import clock, schema
+from engage.core import clock, ids, schema
 from engage.core.config import Settings
 from engage.core.db import Base, Database
 from factories import Factory
@@ -69,6 +70,36 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     )
     _prepare(settings)
     return settings
+
+
+@contextlib.contextmanager
+def _own_address(engine: str, request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
+    if engine == "sqlite":
+        yield f"sqlite:///{folder / 'own.db'}"
+        return
+    server = make_url(request.getfixturevalue("postgres_url")).set(drivername="postgresql+psycopg")
+    name = f"own_{ids.new_id().hex}"
+    maintenance = create_engine(server, isolation_level="AUTOCOMMIT")
+    try:
+        with maintenance.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield server.set(database=name).render_as_string(hide_password=False)
+        with maintenance.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        maintenance.dispose()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def own_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A migrated database without rows that the tests of one module share, on each engine in turn: for imports of real data."""
+    with _own_address(request.param, request, tmp_path_factory.mktemp("own")) as url:
+        database = Database(Settings(database_url=url))
+        with database.writer.connect() as connection:
+            schema.upgrade(connection)
+            connection.commit()
+        yield database
+        database.dispose()
 
 
 @pytest.fixture(scope="session")
