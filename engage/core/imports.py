@@ -55,16 +55,20 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, s
 
     """
     reader = csv.DictReader(io.StringIO(_text(path), newline=""), restkey="")
+    try:
+        _check_header(reader, columns)
+        return list(_values(reader, columns))
+    except csv.Error:
+        raise InvalidInput(Issue(f"/{reader.line_num}", "bad_format")) from None
+
+
+def _check_header(reader: csv.DictReader[str], columns: Sequence[str]) -> None:
     header = [name.strip() for name in reader.fieldnames or []]
     issues = [Issue(f"/1/{name}", "required") for name in columns if name not in header]
     issues += [Issue(f"/1/{name}", "unknown_field") for name in header if name not in columns]
     if issues:
         raise InvalidInput(*issues)
     reader.fieldnames = header
-    try:
-        return list(_values(reader, columns))
-    except csv.Error:
-        raise InvalidInput(Issue(f"/{reader.line_num}", "bad_format")) from None
 
 
 def _values(reader: csv.DictReader[str], columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
