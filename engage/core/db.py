@@ -24,6 +24,7 @@ from sqlalchemy import (
     create_engine,
     event,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -332,6 +333,12 @@ def _queue_writers(engine: Engine, lock: WriterLock) -> None:
 
     event.listen(engine, "begin", begin)
     event.listen(engine, "checkin", checkin)
+
+
+def upserting(db: Session | Connection, table: type[Base]) -> Any:
+    """Return an INSERT that takes ``on_conflict_do_update`` and ``on_conflict_do_nothing`` on either engine."""
+    dialect = db.get_bind().dialect if isinstance(db, Session) else db.dialect
+    return postgresql.insert(table) if dialect.name == "postgresql" else sqlite.insert(table)
 
 
 def positive(column: str) -> CheckConstraint:
