@@ -56,7 +56,7 @@ class Factory:
     def access_token(self, person_id: UUID) -> str:
         session = self.session(person_id)
         with self._app.app_context():
-            return issue_access_token(person_id, session.id)
+            return issue_access_token(person_id, session.id, timedelta(days=365))
 
     def org(self, parent: Org | None = None, **values: Any) -> Org:
         """A node of the tree with its rows of the closure."""

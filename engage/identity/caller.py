@@ -9,20 +9,21 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from flask import request
-from flask_jwt_extended import JWTManager, create_access_token, get_jwt, verify_jwt_in_request
+from flask import current_app, request
+from flask_jwt_extended import JWTManager, create_access_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
-from jwt import ExpiredSignatureError, PyJWTError
+from jwt import PyJWTError
 from sqlalchemy import bindparam, select
 
 from engage.core import clock
 from engage.core.config import TokenAlgorithm
 from engage.core.errors import NotLoggedIn
+from engage.identity.access import refuse_inactive
 from engage.identity.errors import AccountClosed, AccountSuspended, SessionEnded, TokenExpired, TokenInvalid
-from engage.identity.models import AuthSession, Person, PersonStatus
+from engage.identity.models import AuthSession, Person
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from flask import Flask
     from sqlalchemy import Connection
@@ -30,10 +31,15 @@ if TYPE_CHECKING:
 
     from engage.core.config import Settings
     from engage.core.errors import DomainError
+    from engage.identity.service import OpenSession
 
 _ISSUER: Final = "engage"
 _AUDIENCE: Final = "engage-api"
+# Verifying costs 150 us and more, parsing above all (docs/decisions.md). Only tokens that passed the full
+# verification get in; expiry is compared on every use, the session is read on every use by member.load().
+_CACHE: Final = "engage.verified_tokens"
 _CACHE_SIZE: Final = 4096
+_MAX_HEADER_CHARS: Final = 4096
 _P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -65,11 +71,6 @@ class Member:
     current_code: str | None
 
 
-# Verifying costs 150 us and more, parsing above all (docs/decisions.md). Only tokens that passed the full
-# verification get in; expiry is compared on every use, the session is read on every use by member().
-_verified: dict[str, Identity] = {}
-
-
 def install(app: Flask, settings: Settings) -> None:
     """Configure flask-jwt-extended with keys derived from the settings."""
     private, public = _keys(settings)
@@ -79,7 +80,6 @@ def install(app: Flask, settings: Settings) -> None:
         JWT_PRIVATE_KEY=private,
         JWT_PUBLIC_KEY=public,
         JWT_SECRET_KEY=private,
-        JWT_ACCESS_TOKEN_EXPIRES=settings.access_token_life,
         JWT_TOKEN_LOCATION=["headers"],
         JWT_ENCODE_ISSUER=_ISSUER,
         JWT_DECODE_ISSUER=_ISSUER,
@@ -87,7 +87,7 @@ def install(app: Flask, settings: Settings) -> None:
         JWT_DECODE_AUDIENCE=_AUDIENCE,
     )
     JWTManager(app)
-    _verified.clear()
+    app.extensions[_CACHE] = {}
 
 
 def _keys(settings: Settings) -> tuple[Any, Any]:
@@ -102,33 +102,50 @@ def _keys(settings: Settings) -> tuple[Any, Any]:
     return elliptic, elliptic.public_key()
 
 
-def issue_access_token(person_id: UUID, session_id: UUID) -> str:
-    """Return a signed access token for a session."""
-    token: str = create_access_token(identity=str(person_id), additional_claims={"sid": str(session_id)})
+def issue_access_token(person_id: UUID, session_id: UUID, life: timedelta) -> str:
+    """Return a signed access token for a session, good for ``life`` by the service's clock."""
+    claims = {"sid": str(session_id), "exp": int((clock.now() + life).timestamp())}
+    token: str = create_access_token(identity=str(person_id), additional_claims=claims)
     return token
 
 
-def _verify() -> Identity:
+def tokens_of(session: OpenSession, settings: Settings) -> dict[str, Any]:
+    """Return what a client keeps of an open session: a fresh access token and the refresh token."""
+    life = settings.access_token_life
+    return {
+        "access_token": issue_access_token(session.person_id, session.session_id, life),
+        "refresh_token": session.refresh_token,
+        "token_type": "Bearer",
+        "expires_in": int(life.total_seconds()),
+    }
+
+
+def _verify(header: str) -> Identity:
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or len(header) > _MAX_HEADER_CHARS:
+        raise TokenInvalid
     try:
-        verify_jwt_in_request()
-        claims = get_jwt()
-        return Identity(UUID(claims["sub"]), UUID(claims["sid"]), claims["exp"])
-    except ExpiredSignatureError:
-        raise TokenExpired from None
-    except (PyJWTError, JWTExtendedException, KeyError, ValueError, TypeError):
+        # Expiry is left to _identity(): one comparison, for cached tokens too, by the service's own clock.
+        claims = decode_token(token, allow_expired=True)
+        identity = Identity(UUID(claims["sub"]), UUID(claims["sid"]), claims["exp"])
+    except (PyJWTError, JWTExtendedException, KeyError, ValueError, TypeError, RecursionError):
         raise TokenInvalid from None
+    if claims["type"] != "access":
+        raise TokenInvalid
+    return identity
 
 
 def _identity() -> Identity | None:
     header = request.headers.get("Authorization")
     if header is None:
         return None
-    identity = _verified.get(header)
+    verified: dict[str, Identity] = current_app.extensions[_CACHE]
+    identity = verified.get(header)
     if identity is None:
-        identity = _verify()
-        if len(_verified) >= _CACHE_SIZE:
-            _verified.clear()
-        _verified[header] = identity
+        identity = _verify(header)
+        if len(verified) >= _CACHE_SIZE:
+            verified.clear()
+        verified[header] = identity
     if identity.expires_at <= clock.now().timestamp():
         raise TokenExpired
     return identity
@@ -190,25 +207,11 @@ class _Member:
         ).one_or_none()
         if row is None:
             raise SessionEnded
-        *profile, status, ended_at, expires_at = row
-        refuse_inactive(status)
-        if ended_at is not None or expires_at <= now:
+        refuse_inactive(row.status)
+        if row.ended_at is not None or row.expires_at <= now:
             raise SessionEnded
-        return Member(*profile)
-
-
-def refuse_inactive(status: PersonStatus) -> None:
-    """Refuse an account that may not be used.
-
-    Raises:
-        AccountSuspended: stopped by staff.
-        AccountClosed: closed by its owner.
-
-    """
-    if status is PersonStatus.SUSPENDED:
-        raise AccountSuspended
-    if status is PersonStatus.CLOSED:
-        raise AccountClosed
+        person_id, session_id, name, birth_on, hometown_code, current_code, *_ = row
+        return Member(person_id, session_id, name, birth_on, hometown_code, current_code)
 
 
 anyone: Final = _Anyone()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engage.core.db import Base, Entity, enum_column
+
+PHONE_PURPOSE: Final = "person.phone"
+_CHINA: Final = "+86"
+_LONG_NUMBER: Final = 8
 
 
 class Gender(StrEnum):
@@ -96,3 +101,12 @@ class LoginAttempt(Base):
     started_at: Mapped[datetime]
     session_id: Mapped[UUID | None] = mapped_column(ForeignKey("auth_session.id", ondelete="CASCADE"))
     is_new: Mapped[bool] = mapped_column(default=False)
+
+
+def mask_phone(e164: str) -> str:
+    """Return a phone number with its middle hidden: 138****8000, abroad +852****4567."""
+    number = e164.removeprefix(_CHINA)
+    if len(number) < _LONG_NUMBER:
+        return "****" + number[-2:]
+    head = 4 if number.startswith("+") else 3
+    return f"{number[:head]}****{number[-4:]}"

@@ -1,0 +1,67 @@
+"""Reads of people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import aliased
+
+from engage.identity.models import PHONE_PURPOSE, Person, WeChatAccount, mask_phone
+from engage.regions.models import Division
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from engage.core.db import Context
+
+_hometown, _current = aliased(Division), aliased(Division)
+_PROFILE: Final = (
+    select(
+        Person.id,
+        Person.name,
+        Person.gender,
+        Person.birth_on,
+        Person.phone_sealed,
+        Person.created_at,
+        _hometown.code.label("hometown_code"),
+        _hometown.name.label("hometown_name"),
+        _current.code.label("current_code"),
+        _current.name.label("current_name"),
+    )
+    .outerjoin(_hometown, _hometown.code == Person.hometown_code)
+    .outerjoin(_current, _current.code == Person.current_code)
+    .where(Person.id == bindparam("person_id"))
+)
+
+
+def read_me(look: Context, person_id: UUID) -> dict[str, Any]:
+    """Return what a person sees of themselves; the phone number only masked."""
+    row = look.db.execute(_PROFILE, {"person_id": person_id}).one()
+    phone = look.settings.keyring.open(row.phone_sealed, PHONE_PURPOSE) if row.phone_sealed else None
+    profile = (row.name, row.gender, row.birth_on, row.hometown_code, row.current_code)
+    return {
+        "id": row.id,
+        "name": row.name,
+        "gender": row.gender,
+        "birth_on": row.birth_on,
+        "hometown": _reference(row.hometown_code, row.hometown_name),
+        "current": _reference(row.current_code, row.current_name),
+        "phone_masked": mask_phone(phone) if phone else None,
+        "profile_complete": None not in profile,
+        "created_at": row.created_at,
+    }
+
+
+def _reference(code: str | None, name: str | None) -> dict[str, str | None] | None:
+    return {"code": code, "name": name} if code else None
+
+
+def openid_of(look: Context, person_id: UUID) -> str | None:
+    """Return the person's openid in this mini program, None for someone who never came through WeChat."""
+    return look.db.scalar(
+        select(WeChatAccount.openid)
+        .where(WeChatAccount.person_id == person_id, WeChatAccount.appid == look.settings.wechat_appid)
+        .order_by(WeChatAccount.linked_at.desc())
+        .limit(1)
+    )

@@ -1,0 +1,113 @@
+"""JSON shapes of log-in and profile."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING, Any, Final
+
+from marshmallow import ValidationError
+
+from engage.core.schemas import Bounds, Choice, Day, Fault, Flag, Id, In, Inner, Instant, Out, Text, Whole
+from engage.identity.models import Gender
+from engage.regions.schemas import DivisionCode, RegionRefOut
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAME_CHARS: Final = 40
+# Phones type the dot of names such as 阿卜杜拉·买买提 in several ways; identity cards print the first one.
+_DOTS: Final = str.maketrans(dict.fromkeys("•‧・･", "·"))
+_BLANK_LETTERS: Final = frozenset("\u115f\u1160\u3164\uffa0")  # letters by category, yet nothing is seen
+_TOKEN: Final = "q0V3cYb1hDk7xZ2mT9sLwE4uRfJ8nPaG5iOo6vBtCyM"  # noqa: S105 - an example
+
+
+class PersonName(Text):
+    """A name of 1 to 40 letters of any script, with blanks and middle dots between them."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(_NAME_CHARS, **options)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> Any:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        name = " ".join(unicodedata.normalize("NFC", text).translate(_DOTS).split())
+        letters = [char for char in name if _is_letter(char)]
+        if not letters or any(char not in " ·" and not _is_letter(char) for char in name):
+            raise ValidationError(Fault("bad_characters"))
+        Bounds(1, _NAME_CHARS, of_length=True)(name)
+        return name
+
+
+def _is_letter(char: str) -> bool:
+    return unicodedata.category(char).startswith("L") and char not in _BLANK_LETTERS
+
+
+class WeChatLoginIn(In):
+    code = Text(
+        128,
+        pattern="[!-~]+",
+        required=True,
+        metadata={
+            "example": "021ByuFs0fNXie1T5lJs0IwBFs0ByuF1",
+            "description": "wx.login 的 code · the code of wx.login",
+        },
+    )
+
+
+class RefreshIn(In):
+    refresh_token = Text(200, pattern="[A-Za-z0-9_-]+", required=True, metadata={"example": _TOKEN})
+
+
+class ProfileIn(In):
+    name = PersonName(
+        required=True,
+        metadata={"example": "李晓燕", "description": "文字、间隔号与空格 · letters, middle dots, blanks"},
+    )
+    gender = Choice(Gender, required=True, metadata={"example": "female"})
+    birth_on = Day(required=True, metadata={"example": "2006-03-05"})
+    hometown_code = DivisionCode(
+        required=True, metadata={"example": "140524", "description": "家乡：县级或以下 · county or below"}
+    )
+    current_code = DivisionCode(
+        required=True,
+        metadata={"example": "140100", "description": "现居：地市级或以下 · prefecture or below"},
+    )
+    phone_code = Text(
+        128,
+        pattern="[!-~]+",
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "example": None,
+            "description": "getPhoneNumber 的 code，缺省不改手机号 · code of getPhoneNumber; without it the number stays",
+        },
+    )
+
+
+class MeOut(Out):
+    id = Id(required=True, metadata={"example": "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"})
+    name = Text(_NAME_CHARS, required=True, allow_none=True, metadata={"example": "李晓燕"})
+    gender = Choice(Gender, required=True, allow_none=True, metadata={"example": "female"})
+    birth_on = Day(required=True, allow_none=True, metadata={"example": "2006-03-05"})
+    hometown = Inner(RegionRefOut, required=True, allow_none=True)
+    current = Inner(RegionRefOut, required=True, allow_none=True)
+    phone_masked = Text(30, required=True, allow_none=True, metadata={"example": "138****8000"})
+    profile_complete = Flag(required=True, metadata={"example": True})
+    created_at = Instant(required=True, metadata={"example": "2026-10-01T15:01:00+08:00"})
+
+
+class TokensOut(Out):
+    """``access_token`` goes into ``Authorization: Bearer …``; ``refresh_token`` is good for one use."""
+
+    access_token = Text(
+        4000, required=True, metadata={"example": "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIwIn0.c2ln"}
+    )
+    refresh_token = Text(43, 43, required=True, metadata={"example": _TOKEN})
+    token_type = Text(10, required=True, metadata={"example": "Bearer"})
+    expires_in = Whole(required=True, metadata={"example": 900, "description": "秒 · seconds"})
+
+
+class WeChatLoginOut(TokensOut):
+    is_new = Flag(required=True, metadata={"example": False})
+    user = Inner(MeOut, required=True)
