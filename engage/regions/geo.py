@@ -103,3 +103,8 @@ def box_around(centre: Point, radius_m: float) -> Box:
     if east > 180.0:  # noqa: PLR2004
         return Box(south, north, ((west, 180.0), (-180.0, east - 360.0)))
     return Box(south, north, ((west, east),))
+
+
+def position_of(lat: float | None, lng: float | None) -> dict[str, float] | None:
+    """Return the wire form of a stored position."""
+    return None if lat is None or lng is None else {"lat": lat, "lng": lng}

@@ -9,9 +9,8 @@ from sqlalchemy.orm import aliased
 
 from engage.core.paging import Page, Pager, beyond
 from engage.regions.errors import NoCountyNear, NoSuchDivision
-from engage.regions.geo import Point, box_around, distance_m
+from engage.regions.geo import Point, box_around, distance_m, position_of
 from engage.regions.models import Division, DivisionLevel
-from engage.regions.schemas import position_of
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement

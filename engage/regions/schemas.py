@@ -101,11 +101,6 @@ class PositionOut(Out):
     lng = Decimal(-180, 180, required=True, metadata={"example": 112.83893})
 
 
-def position_of(lat: float | None, lng: float | None) -> dict[str, float] | None:
-    """Return the wire form of a stored position."""
-    return None if lat is None or lng is None else {"lat": lat, "lng": lng}
-
-
 class DivisionCode(Text):
     """A code of 6, 9 or 12 digits. Whether it exists is for the service to say."""
 
