@@ -16,7 +16,7 @@ from engage.core.errors import InvalidInput, Issue
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, SQLColumnExpression
 
     from engage.core.config import Settings
 
@@ -94,7 +94,7 @@ def _revive(kind: str, value: Any) -> Any:
 
 
 def beyond(
-    columns: Sequence[ColumnElement[Any]], key: Sequence[Any], *, descending: bool = False
+    columns: Sequence[SQLColumnExpression[Any]], key: Sequence[Any], *, descending: bool = False
 ) -> ColumnElement[bool]:
     """Return the condition “sorts after ``key``” for columns that all ascend (or all descend)."""
     alternatives = []

@@ -13,7 +13,7 @@ from engage.regions.geo import Point, box_around, distance_m, position_of
 from engage.regions.models import Division, DivisionLevel
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, SQLColumnExpression
 
     from engage.core.db import Context
     from engage.regions.geo import Box
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NEAREST_COUNTY_M: Final = 100_000
 
 
-def within(box: Box, lat: ColumnElement[Any], lng: ColumnElement[Any]) -> ColumnElement[bool]:
+def within(box: Box, lat: SQLColumnExpression[Any], lng: SQLColumnExpression[Any]) -> ColumnElement[bool]:
     """Return the condition that a position lies in a box."""
     return and_(
         lat.between(box.south, box.north), or_(*(lng.between(west, east) for west, east in box.lng_spans))
@@ -115,7 +115,11 @@ def nearest_county(look: Context, near: Point) -> dict[str, Any]:
             within(box_around(near, _NEAREST_COUNTY_M), Division.lat, Division.lng),
         )
     )
-    measured = [(distance_m(near, Point(lat, lng)), code, name) for code, name, lat, lng in rows]
+    measured = [
+        (distance_m(near, Point(lat, lng)), code, name)
+        for code, name, lat, lng in rows
+        if lat is not None and lng is not None  # certain from the filter, but not to the type checker
+    ]
     if not measured or min(measured)[0] > _NEAREST_COUNTY_M:
         raise NoCountyNear
     distance, code, name = min(measured)

@@ -43,7 +43,11 @@ class PointText(fields.Field[Point]):
         super().__init__(metadata=metadata, **options)
 
     def _deserialize(
-        self, value: Any, _attr: str | None, _data: Mapping[str, Any] | None, **_kwargs: Any
+        self,
+        value: Any,
+        attr: str | None,  # noqa: ARG002 - marshmallow's signature
+        data: Mapping[str, Any] | None,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ARG002
     ) -> Point:
         match = _POINT.fullmatch(value) if isinstance(value, str) else None
         point = Point(float(match[1]), float(match[2])) if match else None
