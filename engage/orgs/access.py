@@ -7,18 +7,18 @@ sub-selects over live grants, so roles are read fresh in the very statement that
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, exists, false, or_, select
 
+from engage.core.errors import NotAllowed
 from engage.identity.models import Person, PersonStatus
 from engage.orgs.errors import NoSuchOrg
 from engage.orgs.models import Org, OrgPath, Role, RoleGrant
-from engage.core.errors import NotAllowed
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from uuid import UUID
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import InstrumentedAttribute
@@ -61,7 +61,7 @@ def live_grant(person_id: UUID, now: datetime) -> ColumnElement[bool]:
     )
 
 
-def org_scope(person_id: UUID, permission: Permission, now: datetime) -> Select[tuple[UUID]]:
+def org_scope(person_id: UUID, permission: Permission, now: datetime) -> Select[Any]:
     """Return a sub-select of the ids of all nodes where a person has a permission."""
     return (
         select(OrgPath.descendant_id)
@@ -70,7 +70,7 @@ def org_scope(person_id: UUID, permission: Permission, now: datetime) -> Select[
     )
 
 
-def hub_scope(person_id: UUID, permission: Permission, now: datetime) -> Select[tuple[UUID | None]]:
+def hub_scope(person_id: UUID, permission: Permission, now: datetime) -> Select[Any]:
     """Return a sub-select of the ids of the hubs a person has a permission on by a grant on the hub itself."""
     return select(RoleGrant.hub_id).where(
         live_grant(person_id, now), RoleGrant.hub_id.is_not(None), RoleGrant.role.in_(ROLES[permission])
@@ -93,17 +93,22 @@ def permitted(
     return allowed
 
 
-def org_to_manage(work: Work, org_id: UUID, permission: Permission = Permission.MANAGE_ORG) -> Org:
-    """Load a node that the caller holds a permission on.
+def org_to_manage(
+    work: Work, org_id: UUID, permission: Permission = Permission.MANAGE_ORG, *, lock: bool = False
+) -> Org:
+    """Load a node that the caller holds a permission on; ``lock`` holds it against other edits until the end.
 
     Raises:
         NoSuchOrg: there is none.
         NotAllowed: the caller has no such role on it or above it.
 
     """
-    row = work.session.execute(
-        select(Org, permitted(work, permission, Org.id)).where(Org.id == org_id)
-    ).one_or_none()
+    statement = select(Org, permitted(work, permission, Org.id)).where(Org.id == org_id)
+    if lock:
+        statement = statement.with_for_update(key_share=True, of=Org).execution_options(
+            populate_existing=True
+        )
+    row = work.session.execute(statement).one_or_none()
     if row is None:
         raise NoSuchOrg
     org, allowed = row
