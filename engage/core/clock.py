@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -13,15 +13,15 @@ SHANGHAI: Final = timezone(timedelta(hours=8), "Asia/Shanghai")
 
 
 def _system() -> datetime:
-    return datetime.now(UTC)
+    return datetime.now(SHANGHAI)
 
 
 _source: Callable[[], datetime] = _system
 
 
 def now() -> datetime:
-    """Return the present instant, aware, in UTC."""
-    return _source()
+    """Return the present instant, aware, with the offset that answers carry."""
+    return _source().astimezone(SHANGHAI)
 
 
 def use(source: Callable[[], datetime] | None) -> None:

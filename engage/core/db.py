@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -149,7 +149,15 @@ class Look:
     db: Connection
     actor: Any
     now: datetime
-    settings: Settings
+    database: Database
+
+    @property
+    def settings(self) -> Settings:
+        return self.database.settings
+
+    def atomic(self) -> AbstractContextManager[None]:
+        """Return the context for a single writing statement without a ``Work``: see ``Database.atomic``."""
+        return self.database.atomic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +190,7 @@ class Errand:
     def look(self) -> Iterator[Look]:
         """Yield a Look of the present moment."""
         with self.database.reading() as connection:
-            yield Look(connection, self.actor, clock.now(), self.settings)
+            yield Look(connection, self.actor, clock.now(), self.database)
 
     @contextmanager
     def work(self) -> Iterator[Work]:
@@ -252,24 +260,14 @@ class Database:
             yield connection
 
     @contextmanager
-    def atomic(self, connection: Connection) -> Iterator[None]:
-        """Make what is inside one transaction on a reading connection.
-
-        On PostgreSQL a single statement is its own transaction, and a second one is not allowed inside;
-        on SQLite the block runs between BEGIN IMMEDIATE and COMMIT behind the writers' queue.
-        """
+    def atomic(self) -> Iterator[None]:
+        """Hold the writers' queue for the one statement inside, which is its own transaction on either engine."""
         if not self.is_sqlite:
             yield
             return
         self._lock.acquire()
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
+            yield
         finally:
             self._lock.release()
 

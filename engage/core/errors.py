@@ -70,7 +70,7 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "no_such_object": ("没有这个对象，或您不能使用它。", "There is no such object, or you may not use it."),
     "depends_on": ("需要同时给出 {other}。", "This needs {other} beside it."),
     "not_together": ("不能与 {other} 同时给出。", "This cannot be given together with {other}."),
-    "missing_answer": ("这道题必须回答。", "This question must be answered."),
+    "missing_answer": ("“{question}”必须回答。", "“{question}” must be answered."),
     "no_such_question": ("没有这道题。", "There is no such question."),
     "invalid": ("无效。", "This is not valid."),
 }

@@ -220,7 +220,7 @@ def _read(
     with database.reading() as connection:
         now = clock.now()
         actor = operation.access.load(connection, identity, now)
-        result = operation.view(Look(connection, actor, now, database.settings), **arguments)
+        result = operation.view(Look(connection, actor, now, database), **arguments)
     if dump is None:
         return _empty()
     payload = dump(result)

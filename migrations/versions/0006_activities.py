@@ -18,7 +18,7 @@ POSTGRESQL = (
     DECLARE
         places integer := 0;
         turns integer := 0;
-        activity uuid := CASE WHEN TG_OP = 'INSERT' THEN NEW.activity_id ELSE OLD.activity_id END;
+        its_activity uuid := CASE WHEN TG_OP = 'INSERT' THEN NEW.activity_id ELSE OLD.activity_id END;
     BEGIN
         IF TG_OP = 'UPDATE' AND (NEW.activity_id <> OLD.activity_id OR NEW.person_id <> OLD.person_id) THEN
             RAISE EXCEPTION 'a sign-up keeps its activity and its person' USING ERRCODE = 'check_violation';
@@ -32,7 +32,7 @@ POSTGRESQL = (
             turns := turns - (OLD.state = 'waitlisted')::integer;
         END IF;
         IF places <> 0 OR turns <> 0 THEN
-            UPDATE activity SET taken = taken + places, waiting = waiting + turns WHERE id = activity;
+            UPDATE activity SET taken = taken + places, waiting = waiting + turns WHERE id = its_activity;
         END IF;
         RETURN NULL;
     END $$

@@ -1,0 +1,113 @@
+"""Which activities and projects a caller may see and touch."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, or_, select
+
+from engage.activities.errors import NoSuchActivity, NoSuchProject
+from engage.activities.models import Activity, ActivityStatus, Project
+from engage.core.db import UtcDateTime
+from engage.core.errors import NotAllowed
+from engage.hubs.models import Hub, HubStatus
+from engage.orgs.access import Permission, permitted
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
+    from engage.core.db import Context, Work
+
+PUBLIC: Final = (ActivityStatus.PUBLISHED, ActivityStatus.CANCELLED, ActivityStatus.SUMMARISED)
+
+# A caller whose id and time are bound when a prepared statement runs: built once, sent many times.
+LATER: Final[Any] = SimpleNamespace(
+    actor=SimpleNamespace(id=bindparam("me", type_=Uuid())), now=bindparam("now", type_=UtcDateTime())
+)
+
+
+def is_public() -> ColumnElement[bool]:
+    """Return the condition that everybody may see an activity."""
+    return Activity.status.in_(PUBLIC)
+
+
+def manageable(look: Context, permission: Permission = Permission.MANAGE_ACTIVITY) -> ColumnElement[bool]:
+    """Return the condition that the caller works on an activity as staff of its org or hub."""
+    return permitted(look, permission, Activity.org_id, Activity.hub_id)
+
+
+def visible_activities(look: Context) -> ColumnElement[bool]:
+    """Return the condition that the caller may see an activity: public, or their own as staff."""
+    return or_(is_public(), manageable(look))
+
+
+def activity_to_manage(
+    work: Work, activity_id: UUID, permission: Permission = Permission.MANAGE_ACTIVITY
+) -> Activity:
+    """Load an activity that the caller has a permission on, and hold its row until the transaction ends.
+
+    Raises:
+        NoSuchActivity: there is none that the caller may see.
+        NotAllowed: the caller sees it but has no such role on its org or hub.
+
+    """
+    row = work.session.execute(
+        select(Activity, manageable(work, permission))
+        .where(Activity.id == activity_id, visible_activities(work))
+        .with_for_update(of=Activity, key_share=True)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if row is None:
+        raise NoSuchActivity
+    activity, allowed = row
+    if not allowed:
+        raise NotAllowed
+    return activity
+
+
+def require_manageable(look: Context, activity_id: UUID) -> None:
+    """Refuse a reader who is not staff of an activity.
+
+    Raises:
+        NoSuchActivity: there is none that the caller may see.
+        NotAllowed: the caller sees it but has no role on its org or hub.
+
+    """
+    allowed = look.db.scalar(select(manageable(look)).where(Activity.id == activity_id, visible_activities(look)))
+    if allowed is None:
+        raise NoSuchActivity
+    if not allowed:
+        raise NotAllowed
+
+
+def hub_for_activities(work: Work, hub_id: UUID) -> tuple[UUID, str] | None:
+    """Return (org id, county code) of an active hub that the caller may hold activities at, or None."""
+    row = work.session.execute(
+        select(Hub.org_id, Hub.county_code).where(
+            Hub.id == hub_id,
+            Hub.status == HubStatus.ACTIVE,
+            permitted(work, Permission.MANAGE_ACTIVITY, Hub.org_id, Hub.id),
+        )
+    ).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+def project_to_manage(work: Work, project_id: UUID) -> Project:
+    """Load a project that the caller may edit.
+
+    Raises:
+        NoSuchProject: there is none.
+        NotAllowed: the caller is no officer of its org or above.
+
+    """
+    row = work.session.execute(
+        select(Project, permitted(work, Permission.MANAGE_ORG, Project.org_id)).where(Project.id == project_id)
+    ).one_or_none()
+    if row is None:
+        raise NoSuchProject
+    project, allowed = row
+    if not allowed:
+        raise NotAllowed
+    return project

@@ -1,0 +1,146 @@
+"""Refusals about projects, activities, sign-ups, check-in and feedback."""
+
+from __future__ import annotations
+
+from engage.core.errors import Conflict, Forbidden, NotFound
+
+
+class NoSuchProject(NotFound):
+    code = "no_such_project"
+    zh, en = "没有这个项目。", "There is no such project."
+
+
+class ProjectNameTaken(Conflict):
+    code = "project_name_taken"
+    zh, en = "已有同名项目。", "A project of this name exists."
+
+
+class NoSuchActivity(NotFound):
+    code = "no_such_activity"
+    zh, en = "没有这个活动，或尚未发布。", "There is no such activity, or it is not published."
+
+
+class ActivityNotEditable(Conflict):
+    code = "activity_not_editable"
+    zh, en = "活动已结束、取消或总结，不能再修改。", "The activity is over, cancelled or summarised and cannot be changed."
+
+
+class WrongActivityState(Conflict):
+    code = "wrong_activity_state"
+    zh, en = "活动当前状态不允许此操作。", "The state of the activity does not allow this."
+
+
+class ActivityNotOver(Conflict):
+    code = "activity_not_over"
+    zh, en = "活动尚未结束，不能总结。", "The activity is not over yet."
+
+
+class ActivityOver(Conflict):
+    code = "activity_over"
+    zh, en = "活动已经结束。", "The activity is over."
+
+
+class ActivityCancelled(Conflict):
+    code = "activity_cancelled"
+    zh, en = "活动已取消。", "The activity has been cancelled."
+
+
+class ActivityStarted(Conflict):
+    code = "activity_started"
+    zh, en = "活动已经开始，不能再取消报名；请联系工作人员。", "The activity has started; ask its staff instead."
+
+
+class QuestionsFrozen(Conflict):
+    code = "questions_frozen"
+    zh, en = "已有人报名，不能再修改报名问题。", "Somebody has signed up; the questions can no longer change."
+
+
+class CapacityBelowTaken(Conflict):
+    code = "capacity_below_taken"
+    zh, en = (
+        "已有 {taken} 人确认，名额不能少于此数；否则将影响最后确认的 {affected} 人。",
+        "{taken} people are confirmed; fewer places would affect the last {affected} of them.",
+    )
+
+
+class WaitlistBelowWaiting(Conflict):
+    code = "waitlist_below_waiting"
+    zh, en = (
+        "已有 {waiting} 人候补，候补名额不能少于此数；否则将影响最后的 {affected} 人。",
+        "{waiting} people are waiting; a shorter queue would affect the last {affected} of them.",
+    )
+
+
+class SignUpNotOpen(Conflict):
+    code = "sign_up_not_open"
+    zh, en = "报名尚未开始。", "Sign-up has not opened yet."
+
+
+class SignUpClosed(Conflict):
+    code = "sign_up_closed"
+    zh, en = "报名已截止。", "Sign-up has closed."
+
+
+class ActivityFull(Conflict):
+    code = "activity_full"
+    zh, en = "名额和候补都已满。", "All places and the whole queue are taken."
+
+
+class ProfileIncomplete(Conflict):
+    code = "profile_incomplete"
+    zh, en = "请先完善个人资料（姓名、出生日期、所在地）再报名。", "Complete your profile (name, birth date, place) before signing up."
+
+
+class AgeNotAllowed(Forbidden):
+    code = "age_not_allowed"
+    zh, en = "活动当日年龄不在要求范围内。", "The age on the day of the activity is outside its limits."
+
+
+class CountyNotAllowed(Forbidden):
+    code = "county_not_allowed"
+    zh, en = "本活动只面向指定县（市、区）的青年。", "This activity is for young people of certain counties."
+
+
+class MembersOnly(Forbidden):
+    code = "members_only"
+    zh, en = "本活动只面向共青团员。", "This activity is for League members."
+
+
+class NoSuchSignUp(NotFound):
+    code = "no_such_sign_up"
+    zh, en = "没有有效的报名记录。", "There is no live sign-up."
+
+
+class SignUpNotConfirmed(Conflict):
+    code = "sign_up_not_confirmed"
+    zh, en = "尚在候补，没有确认名额。", "This sign-up is still in the queue."
+
+
+class AlreadyCheckedIn(Conflict):
+    code = "already_checked_in"
+    zh, en = "已经签到，不能再作此操作。", "Already checked in."
+
+
+class CheckInNotOpen(Conflict):
+    code = "check_in_not_open"
+    zh, en = "现在不是签到时间。", "Check-in is not open now."
+
+
+class CheckInCodeInvalid(Forbidden):
+    code = "check_in_code_invalid"
+    zh, en = "签到码不正确或已过期，请扫描现场最新的码。", "The check-in code is wrong or has expired; scan the current one."
+
+
+class NotCheckedIn(Conflict):
+    code = "not_checked_in"
+    zh, en = "签到后才能评价。", "Feedback is open to those who checked in."
+
+
+class FeedbackClosed(Conflict):
+    code = "feedback_closed"
+    zh, en = "评价提交七天后不能再修改。", "Feedback can be changed for seven days only."
+
+
+class NoFeedback(NotFound):
+    code = "no_feedback"
+    zh, en = "还没有评价。", "There is no feedback yet."

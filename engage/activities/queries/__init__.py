@@ -1,0 +1,1 @@
+"""Reads of projects, activities, sign-ups and feedback."""

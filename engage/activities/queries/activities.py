@@ -1,0 +1,274 @@
+"""Lists and details of activities: rows of columns, statements built once per combination of filters."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from sqlalchemy import Integer, Select, String, Uuid, bindparam, case, func, literal, or_, select
+
+from engage.activities.access import LATER, is_public, manageable
+from engage.activities.errors import NoSuchActivity
+from engage.activities.models import Activity, ActivityStatus, CheckIn, Project, SignUp, SignUpState
+from engage.activities.queries.states import attendance_of, position, state_of
+from engage.core.clock import day_start
+from engage.core.db import UtcDateTime
+from engage.core.paging import Page, Pager, beyond
+from engage.hubs.models import Hub
+from engage.orgs.models import Org
+from engage.regions.geo import Box, Point, box_around, distance_m
+from engage.regions.queries import within
+
+if TYPE_CHECKING:
+    from engage.core.db import Context
+
+# Around a point, distance decides the order; more than this many within the radius would be no list for a phone.
+_MAX_NEAR: Final = 1000
+_DAY: Final = timedelta(days=1)
+
+_LAT: Final = func.coalesce(Activity.lat, Hub.lat)
+_LNG: Final = func.coalesce(Activity.lng, Hub.lng)
+CARD: Final = (
+    Activity.id,
+    Activity.title,
+    Activity.status,
+    Activity.project_id,
+    Project.name,
+    Activity.hub_id,
+    Hub.name,
+    Activity.place_name,
+    func.coalesce(Activity.address, Hub.address),
+    _LAT,
+    _LNG,
+    Activity.county_code,
+    Activity.starts_at,
+    Activity.ends_at,
+    Activity.sign_up_opens_at,
+    Activity.sign_up_closes_at,
+    Activity.capacity,
+    Activity.taken,
+    Activity.waitlist_capacity,
+    Activity.waiting,
+    Activity.min_age,
+    Activity.max_age,
+    Activity.members_only,
+)
+
+
+def card(row: Any, now: datetime, distance: float | None = None) -> dict[str, Any]:
+    """Return the wire form of one row of the card columns."""
+    (
+        activity_id, title, status, project_id, project, hub_id, hub, place_name, address, lat, lng, county_code, starts_at,
+        ends_at, opens_at, closes_at, capacity, taken, waitlist_capacity, waiting, min_age, max_age, members_only,
+    ) = row  # fmt: skip
+    return {
+        "id": activity_id,
+        "title": title,
+        "state": state_of(status, opens_at, closes_at, starts_at, ends_at, now),
+        "project": {"id": project_id, "name": project},
+        "hub": {"id": hub_id, "name": hub} if hub_id else None,
+        "place": {
+            "name": place_name or hub,
+            "address": address,
+            "position": None if lat is None else {"lat": lat, "lng": lng},
+        },
+        "county_code": county_code,
+        "starts_at": starts_at,
+        "ends_at": ends_at,
+        "sign_up_opens_at": opens_at,
+        "sign_up_closes_at": closes_at,
+        "capacity": capacity,
+        "places_left": capacity - taken,
+        "waitlist_capacity": waitlist_capacity,
+        "waiting": waiting,
+        "min_age": min_age,
+        "max_age": max_age,
+        "members_only": members_only,
+        "distance_m": None if distance is None else round(distance),
+    }
+
+
+def cards(*more: Any) -> Select[Any]:
+    """Return the select of the card columns, then of ``more``."""
+    return (
+        select(*CARD, *more)
+        .join(Project, Project.id == Activity.project_id)
+        .outerjoin(Hub, Hub.id == Activity.hub_id)
+    )
+
+
+_FILTERS: Final[dict[str, Any]] = {
+    "project_id": lambda: Activity.project_id == bindparam("project_id", type_=Uuid()),
+    "hub_id": lambda: Activity.hub_id == bindparam("hub_id", type_=Uuid()),
+    "org_id": lambda: Activity.org_id == bindparam("org_id", type_=Uuid()),
+    "county": lambda: Activity.county_code == bindparam("county", type_=String()),
+    "since": lambda: Activity.starts_at >= bindparam("since", type_=UtcDateTime()),
+    "until": lambda: Activity.starts_at < bindparam("until", type_=UtcDateTime()),
+    "not_over": lambda: Activity.ends_at > bindparam("now", type_=UtcDateTime()),
+    "q": lambda: or_(
+        Activity.title.icontains(bindparam("q", type_=String()), escape="\\"),
+        Project.name.icontains(bindparam("q", type_=String()), escape="\\"),
+    ),
+    "open": lambda: (
+        (Activity.status == ActivityStatus.PUBLISHED)
+        & (Activity.sign_up_opens_at <= bindparam("now", type_=UtcDateTime()))
+        & (Activity.sign_up_closes_at > bindparam("now", type_=UtcDateTime()))
+        & ((Activity.taken < Activity.capacity) | (Activity.waiting < Activity.waitlist_capacity))
+    ),
+    "public": is_public,
+    "managed": lambda: manageable(LATER),
+    "after": lambda: beyond(
+        [Activity.starts_at, Activity.id],
+        [bindparam("after_at", type_=UtcDateTime()), bindparam("after_id", type_=Uuid())],
+    ),
+}
+
+
+@cache
+def _list_statement(filters: frozenset[str]) -> Select[Any]:
+    """Return the statement for a set of filters; building one costs more than running it."""
+    statement = cards().where(*(_FILTERS[name]() for name in sorted(filters)))
+    return statement.order_by(Activity.starts_at, Activity.id).limit(bindparam("rows", type_=Integer()))
+
+
+def list_activities(look: Context, query: dict[str, Any]) -> Page:
+    """Return activities by start, or by distance when ``near`` is given. One statement.
+
+    Without a date range those that are over are left out.
+    """
+    values = _values(look, query)
+    pager = Pager(look.settings, "activities", query)
+    if query["near"] is not None:
+        return _near_page(look, query, pager, values)
+    after = pager.after()
+    if after:
+        values |= {"after": True, "after_at": after[0], "after_id": after[1]}
+    statement = _list_statement(frozenset(values) & _FILTERS.keys())
+    rows = look.db.execute(statement, {**values, "rows": query["limit"] + 1}).all()
+    items = [card(row, look.now) for row in rows]
+    return pager.page(items, lambda item: [item["starts_at"], item["id"]])
+
+
+def _values(look: Context, query: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        name: query[name] for name in ("project_id", "hub_id", "org_id", "county") if query[name] is not None
+    }
+    values["now"] = look.now
+    if query["q"]:
+        values["q"] = query["q"].replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    if query["from"]:
+        values["since"] = day_start(query["from"])
+    if query["to"]:
+        values["until"] = day_start(query["to"]) + _DAY
+    if not query["from"] and not query["to"]:
+        values["not_over"] = True
+    if query["open"]:
+        values["open"] = True
+    if query["managed"]:
+        values |= {"managed": True, "me": look.actor.id}
+    else:
+        values["public"] = True
+    return values
+
+
+def _near_page(look: Context, query: dict[str, Any], pager: Pager, values: dict[str, Any]) -> Page:
+    after = pager.after()
+    near: Point = query["near"]
+    statement = _list_statement(frozenset(values) & _FILTERS.keys()).where(_inside(box_around(near, query["radius_m"])))
+    rows = look.db.execute(statement, {**values, "rows": _MAX_NEAR}).all()
+    found = [
+        (distance, row)
+        for row in rows
+        if (distance := distance_m(near, Point(row[9], row[10]))) <= query["radius_m"]
+    ]
+    found.sort(key=lambda pair: (round(pair[0]), pair[1][0].bytes))
+    if after:
+        found = [pair for pair in found if (round(pair[0]), pair[1][0].bytes) > (after[0], after[1].bytes)]
+    items = [card(row, look.now, distance) for distance, row in found[: query["limit"] + 1]]
+    return pager.page(items, lambda item: [item["distance_m"], item["id"]])
+
+
+def _inside(box: Box) -> Any:
+    return within(box, _LAT, _LNG)
+
+
+_EXTRA: Final = (
+    Activity.summary,
+    Activity.org_id,
+    Org.name,
+    Activity.county_codes,
+    Activity.questions,
+    Activity.service_minutes,
+    Activity.status_reason,
+    Activity.closing_summary,
+    Activity.version,
+)
+
+
+@cache
+def _detail_statement(*, known: bool) -> Select[Any]:
+    activity_id = bindparam("activity_id", type_=Uuid())
+    if not known:
+        return cards(*_EXTRA, literal(value=False)).join(Org, Org.id == Activity.org_id).where(
+            Activity.id == activity_id, is_public()
+        )
+    turn = case((SignUp.state == SignUpState.WAITLISTED, position(Activity.id, SignUp.seq)))
+    staff = manageable(LATER)
+    mine = (SignUp.id, SignUp.state, turn, SignUp.created_at, SignUp.excused_at, CheckIn.checked_in_at)
+    return (
+        cards(*_EXTRA, staff, *mine)
+        .join(Org, Org.id == Activity.org_id)
+        .outerjoin(
+            SignUp,
+            (SignUp.activity_id == Activity.id) & (SignUp.person_id == LATER.actor.id) & (SignUp.state != SignUpState.CANCELLED),
+        )
+        .outerjoin(CheckIn, (CheckIn.activity_id == Activity.id) & (CheckIn.person_id == LATER.actor.id))
+        .where(Activity.id == activity_id, or_(is_public(), staff))
+    )
+
+
+def read_activity(look: Context, activity_id: UUID) -> dict[str, Any]:
+    """Return one activity with the caller's own sign-up. One statement.
+
+    Raises:
+        NoSuchActivity: there is none that the caller may see.
+
+    """
+    known = look.actor.id is not None
+    values = {"activity_id": activity_id, "me": look.actor.id, "now": look.now} if known else {"activity_id": activity_id}
+    row = look.db.execute(_detail_statement(known=known), values).one_or_none()
+    if row is None:
+        raise NoSuchActivity
+    size = len(CARD)
+    (
+        summary, org_id, org, county_codes, questions, service_minutes, status_reason, closing_summary, version, can_manage,
+    ) = row[size : size + len(_EXTRA) + 1]  # fmt: skip
+    return {
+        **card(row[:size], look.now),
+        "summary": summary,
+        "org": {"id": org_id, "name": org},
+        "county_codes": county_codes,
+        "questions": questions,
+        "service_minutes": service_minutes,
+        "status_reason": status_reason,
+        "closing_summary": closing_summary,
+        "version": version,
+        "can_manage": bool(can_manage),
+        "my_sign_up": _mine(row[size + len(_EXTRA) + 1 :], row, look.now) if known else None,
+    }
+
+
+def _mine(columns: Any, row: Any, now: datetime) -> dict[str, Any] | None:
+    sign_up_id, state, turn, created_at, excused_at, checked_in_at = columns
+    if sign_up_id is None:
+        return None
+    return {
+        "id": sign_up_id,
+        "state": state,
+        "position": turn,
+        "created_at": created_at,
+        "checked_in_at": checked_in_at,
+        "attendance": attendance_of(state, row[2], row[13], checked_in_at, excused_at, now),
+    }

@@ -1,0 +1,209 @@
+"""Reads of sign-ups: one person's own, and an activity's for its staff."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from sqlalchemy import Select, Uuid, bindparam, case, exists, select
+
+from engage.activities.access import PUBLIC, require_manageable
+from engage.activities.errors import NoSuchActivity, NoSuchSignUp
+from engage.activities.models import Activity, ActivityStatus, CheckIn, SignUp, SignUpState
+from engage.activities.queries.activities import CARD, cards, card
+from engage.activities.queries.states import attendance_of, position
+from engage.core.clock import age_on, shanghai_day
+from engage.core.paging import Page, Pager, beyond
+from engage.identity.models import Person
+from engage.orgs.models import Membership, MembershipStatus
+
+if TYPE_CHECKING:
+    from engage.core.db import Context
+
+_TURN: Final = case((SignUp.state == SignUpState.WAITLISTED, position(SignUp.activity_id, SignUp.seq)))
+
+
+@cache
+def _rules_statement() -> Select[Any]:
+    me = bindparam("me", type_=Uuid())
+    is_member = exists().where(Membership.person_id == me, Membership.status == MembershipStatus.MEMBER)
+    return (
+        select(
+            Activity.status,
+            Activity.starts_at,
+            Activity.ends_at,
+            Activity.sign_up_opens_at,
+            Activity.sign_up_closes_at,
+            Activity.min_age,
+            Activity.max_age,
+            Activity.county_codes,
+            Activity.members_only,
+            Activity.questions,
+            is_member.label("is_member"),
+            SignUp.id.label("sign_up_id"),
+            SignUp.state.label("sign_up_state"),
+            SignUp.answers,
+            SignUp.created_at,
+            _TURN.label("position"),
+            CheckIn.checked_in_at,
+        )
+        .outerjoin(CheckIn, (CheckIn.activity_id == Activity.id) & (CheckIn.person_id == me))
+        .outerjoin(SignUp, (SignUp.activity_id == Activity.id) & (SignUp.person_id == me) & (SignUp.state != SignUpState.CANCELLED))
+        .where(Activity.id == bindparam("activity_id", type_=Uuid()), Activity.status.in_(PUBLIC))
+    )
+
+
+def rules_and_mine(look: Context, activity_id: UUID, person_id: UUID) -> Any:
+    """Return the row of what an activity asks of somebody, and of their live sign-up if there is one. One statement.
+
+    Raises:
+        NoSuchActivity: there is none that is published.
+
+    """
+    row = look.db.execute(_rules_statement(), {"activity_id": activity_id, "me": person_id}).one_or_none()
+    if row is None:
+        raise NoSuchActivity
+    return row
+
+
+def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
+    """Return the caller's live sign-up of an activity.
+
+    Raises:
+        NoSuchActivity: there is none that is published.
+        NoSuchSignUp: the caller has no live sign-up.
+
+    """
+    row = look.db.execute(
+        select(
+            SignUp.id, SignUp.state, _TURN, SignUp.created_at, CheckIn.checked_in_at, SignUp.answers, SignUp.excused_at,
+            Activity.status, Activity.ends_at,
+        )
+        .select_from(Activity)
+        .outerjoin(
+            SignUp,
+            (SignUp.activity_id == Activity.id) & (SignUp.person_id == look.actor.id) & (SignUp.state != SignUpState.CANCELLED),
+        )
+        .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
+        .where(Activity.id == activity_id, Activity.status.in_(PUBLIC))
+    ).one_or_none()  # fmt: skip
+    if row is None:
+        raise NoSuchActivity
+    sign_up_id, state, turn, created_at, checked_in_at, answers, excused_at, status, ends_at = row
+    if sign_up_id is None:
+        raise NoSuchSignUp
+    return {
+        "id": sign_up_id,
+        "state": state,
+        "position": turn,
+        "created_at": created_at,
+        "checked_in_at": checked_in_at,
+        "attendance": attendance_of(state, status, ends_at, checked_in_at, excused_at, look.now),
+        "answers": listed(answers),
+    }
+
+
+def listed(answers: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return stored answers in their wire form."""
+    return [{"question_id": question_id, "value": value} for question_id, value in answers.items()]
+
+
+def list_my_sign_ups(look: Context, query: dict[str, Any]) -> Page:
+    """Return the caller's live sign-ups with their activities: upcoming by start, past the latest first."""
+    pager = Pager(look.settings, "my-sign-ups", query)
+    past = query["when"] == "past"
+    statement = (
+        cards(SignUp.id, SignUp.state, _TURN, SignUp.created_at, SignUp.excused_at, CheckIn.checked_in_at)
+        .join(SignUp, SignUp.activity_id == Activity.id)
+        .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
+        .where(SignUp.person_id == look.actor.id, SignUp.state != SignUpState.CANCELLED)
+        .where(Activity.ends_at <= look.now if past else Activity.ends_at > look.now)
+    )
+    keys = [Activity.starts_at, SignUp.id]
+    after = pager.after()
+    if after:
+        statement = statement.where(beyond(keys, after, descending=past))
+    statement = statement.order_by(*(key.desc() if past else key for key in keys))
+    rows = look.db.execute(statement.limit(query["limit"] + 1)).all()
+    return pager.page([_with_activity(row, look) for row in rows], lambda item: [item["activity"]["starts_at"], item["id"]])
+
+
+def _with_activity(row: Any, look: Context) -> dict[str, Any]:
+    sign_up_id, state, turn, created_at, excused_at, checked_in_at = row[len(CARD) :]
+    activity = card(row[: len(CARD)], look.now)
+    status: ActivityStatus = row[2]
+    return {
+        "id": sign_up_id,
+        "state": state,
+        "position": turn,
+        "created_at": created_at,
+        "checked_in_at": checked_in_at,
+        "attendance": attendance_of(state, status, activity["ends_at"], checked_in_at, excused_at, look.now),
+        "activity": activity,
+    }
+
+
+def list_sign_ups(look: Context, activity_id: UUID, query: dict[str, Any]) -> Page:
+    """Return an activity's sign-ups with answers, by arrival, for its staff.
+
+    Raises:
+        NoSuchActivity: there is none that the caller may see.
+        NotAllowed: the caller is not its staff.
+
+    """
+    require_manageable(look, activity_id)
+    pager = Pager(look.settings, f"sign-ups:{activity_id}", query)
+    statement = _for_staff_statement().where(SignUp.activity_id == activity_id)
+    if query["state"]:
+        statement = statement.where(SignUp.state == query["state"])
+    after = pager.after()
+    if after:
+        statement = statement.where(SignUp.seq > after[0])
+    rows = look.db.execute(statement.order_by(SignUp.seq).limit(query["limit"] + 1)).all()
+    page = pager.page(rows, lambda row: [row[0]])
+    return Page([_for_staff(row, look) for row in page.items], page.next_cursor)
+
+
+def sign_up_for_staff(look: Context, sign_up_id: UUID) -> dict[str, Any]:
+    """Return one sign-up as its activity's staff see it; the caller has been checked before."""
+    return _for_staff(look.db.execute(_for_staff_statement().where(SignUp.id == sign_up_id)).one(), look)
+
+
+def _for_staff_statement() -> Select[Any]:
+    return (
+        select(
+            SignUp.seq, SignUp.id, SignUp.state, _TURN, SignUp.answers, SignUp.created_at, SignUp.cancelled_at,
+            SignUp.cancel_reason, SignUp.excused_at, SignUp.excuse_reason, CheckIn.checked_in_at, CheckIn.method, Person.id,
+            Person.name, Person.gender, Person.birth_on, Activity.status, Activity.starts_at, Activity.ends_at,
+        )
+        .join(Person, Person.id == SignUp.person_id)
+        .join(Activity, Activity.id == SignUp.activity_id)
+        .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
+    )  # fmt: skip
+
+
+def _for_staff(row: Any, look: Context) -> dict[str, Any]:
+    (
+        _, sign_up_id, state, turn, answers, created_at, cancelled_at, cancel_reason, excused_at, excuse_reason, checked_in_at,
+        method, person_id, name, gender, birth_on, status, starts_at, ends_at,
+    ) = row  # fmt: skip
+    return {
+        "id": sign_up_id,
+        "person": {
+            "id": person_id,
+            "name": name,
+            "gender": gender,
+            "age": age_on(birth_on, shanghai_day(starts_at)) if birth_on else None,
+        },
+        "state": state,
+        "position": turn,
+        "answers": listed(answers),
+        "created_at": created_at,
+        "cancelled_at": cancelled_at,
+        "cancel_reason": cancel_reason,
+        "excuse_reason": excuse_reason,
+        "checked_in_at": checked_in_at,
+        "check_in_method": method,
+        "attendance": attendance_of(state, status, ends_at, checked_in_at, excused_at, look.now),
+    }

@@ -1,0 +1,62 @@
+"""What the clock makes of what is stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import func, select
+
+from engage.activities.models import ActivityState, ActivityStatus, Attendance, SignUp, SignUpState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_STORED: Final = {
+    ActivityStatus.DRAFT: ActivityState.DRAFT,
+    ActivityStatus.REVIEW: ActivityState.REVIEW,
+    ActivityStatus.REJECTED: ActivityState.REJECTED,
+    ActivityStatus.CANCELLED: ActivityState.CANCELLED,
+    ActivityStatus.SUMMARISED: ActivityState.SUMMARISED,
+}
+
+
+def state_of(
+    status: ActivityStatus, opens_at: datetime, closes_at: datetime, starts_at: datetime, ends_at: datetime, now: datetime
+) -> ActivityState:
+    """Return the state people see at an instant (domain: youth homes and hubs, states of an activity)."""
+    if status is not ActivityStatus.PUBLISHED:
+        return _STORED[status]
+    if now >= ends_at:
+        return ActivityState.ENDED
+    if now >= starts_at:
+        return ActivityState.RUNNING
+    if now < opens_at:
+        return ActivityState.PUBLISHED
+    return ActivityState.REGISTRATION_OPEN if now < closes_at else ActivityState.REGISTRATION_CLOSED
+
+
+def attendance_of(
+    state: SignUpState, status: ActivityStatus, ends_at: datetime, checked_in: object, excused: object, now: datetime
+) -> Attendance | None:
+    """Return what became of a confirmed sign-up; None while it is open, and for whoever never had a place.
+
+    Presence counts at once; absence only when the activity is over. Derived, so that nobody is left without one.
+    """
+    if state is not SignUpState.CONFIRMED or status is ActivityStatus.CANCELLED:
+        return None
+    if checked_in is not None:
+        return Attendance.ATTENDED
+    if excused is not None:
+        return Attendance.EXCUSED
+    return Attendance.ABSENT if now >= ends_at else None
+
+
+def position(activity_id: Any, seq: Any) -> Any:
+    """Return the SQL expression of a waitlisted sign-up's place in its queue (1 is next)."""
+    ahead = SignUp.__table__.alias("ahead")
+    return (
+        select(func.count())
+        .select_from(ahead)
+        .where(ahead.c.activity_id == activity_id, ahead.c.state == SignUpState.WAITLISTED, ahead.c.seq <= seq)
+        .scalar_subquery()
+    )

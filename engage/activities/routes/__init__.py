@@ -1,0 +1,9 @@
+"""Operations of projects, activities, sign-ups, check-in and feedback."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engage.activities.routes import activities, attendance, projects, sign_ups
+
+apis: Final = (projects.api, activities.api, sign_ups.api, attendance.api)

@@ -1,0 +1,113 @@
+"""Operations of activities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from engage.activities.errors import (
+    ActivityNotEditable,
+    ActivityNotOver,
+    CapacityBelowTaken,
+    NoSuchActivity,
+    QuestionsFrozen,
+    WaitlistBelowWaiting,
+    WrongActivityState,
+)
+from engage.activities.queries import activities as queries
+from engage.activities.schemas.activity import (
+    ActivitiesQuery,
+    ActivityIn,
+    ActivityOut,
+    ActivityPage,
+    ClosureIn,
+    ReasonIn,
+)
+from engage.activities.service import lifecycle as service
+from engage.core.errors import NotAllowed
+from engage.core.http import Api
+from engage.identity.caller import anyone
+from engage.orgs.caller import staff
+from engage.orgs.errors import NoSuchOrg
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from engage.core.db import Look, Work
+    from engage.core.paging import Page
+
+api: Final = Api("活动 · Activities")
+_SHORT: Final = "private, no-cache"
+
+
+@api.operation("GET", "/activities", access=anyone, zh="活动列表", query=ActivitiesQuery, returns=ActivityPage, cache=_SHORT)
+def list_activities(look: Look, query: dict[str, Any]) -> Page:
+    """List activities by start, or by distance around a point.
+
+    按开始时间排列；给出 `near` 时按距离排列。不给日期范围时不含已结束的活动。
+
+    Sorted by start; by distance when `near` is given. Without a date range those that are over are left out.
+    """
+    return queries.list_activities(look, query)
+
+
+@api.operation("GET", "/activities/{activity_id}", access=anyone, zh="活动详情与我的报名", returns=ActivityOut, refuses=[NoSuchActivity], cache=_SHORT)
+def read_activity(look: Look, activity_id: UUID) -> dict[str, Any]:
+    """Read an activity, with the caller's own sign-up and the places left."""
+    return queries.read_activity(look, activity_id)
+
+
+@api.operation(
+    "POST", "/activities", access=staff, zh="新建活动（草稿）", body=ActivityIn, returns=ActivityOut, status=201,
+    refuses=[NoSuchOrg, NotAllowed], idempotent=True, location="/activities/{id}",
+)  # fmt: skip
+def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
+    """Write a draft of an activity."""
+    return service.create_activity(work, body)
+
+
+@api.operation(
+    "PUT", "/activities/{activity_id}", access=staff, zh="修改活动", body=ActivityIn, returns=ActivityOut,
+    refuses=[
+        NoSuchActivity, NoSuchOrg, NotAllowed, ActivityNotEditable, QuestionsFrozen, CapacityBelowTaken, WaitlistBelowWaiting,
+    ],
+    if_match=True, cache=_SHORT,
+)  # fmt: skip
+def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: int | None) -> dict[str, Any]:
+    """Replace an activity; more places promote the queue at once."""
+    return service.edit_activity(work, activity_id, body, version)
+
+
+@api.operation(
+    "POST", "/activities/{activity_id}/publication", access=staff, zh="发布活动（或提交审核）", returns=ActivityOut,
+    refuses=[NoSuchActivity, NotAllowed, WrongActivityState, ActivityNotEditable],
+)  # fmt: skip
+def publish_activity(work: Work, activity_id: UUID) -> dict[str, Any]:
+    """Publish an activity, or hand it in for review where that is required."""
+    return service.publish(work, activity_id)
+
+
+@api.operation(
+    "POST", "/activities/{activity_id}/rejection", access=staff, zh="退回活动", body=ReasonIn, returns=ActivityOut,
+    refuses=[NoSuchActivity, NotAllowed, WrongActivityState],
+)  # fmt: skip
+def reject_activity(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
+    """Send an activity that was handed in back, with a reason."""
+    return service.reject(work, activity_id, body["reason"])
+
+
+@api.operation(
+    "POST", "/activities/{activity_id}/cancellation", access=staff, zh="取消活动", body=ReasonIn, returns=ActivityOut,
+    refuses=[NoSuchActivity, NotAllowed, WrongActivityState, ActivityNotEditable],
+)  # fmt: skip
+def cancel_activity(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
+    """Call an activity off and tell everybody who signed up."""
+    return service.cancel_activity(work, activity_id, body["reason"])
+
+
+@api.operation(
+    "POST", "/activities/{activity_id}/closure", access=staff, zh="总结活动", body=ClosureIn, returns=ActivityOut,
+    refuses=[NoSuchActivity, NotAllowed, WrongActivityState, ActivityNotOver],
+)  # fmt: skip
+def close_activity(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
+    """Close an activity that is over, with a summary."""
+    return service.summarise(work, activity_id, body["summary"])

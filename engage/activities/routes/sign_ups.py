@@ -1,0 +1,125 @@
+"""Operations of sign-ups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from engage.activities.errors import (
+    ActivityCancelled,
+    ActivityFull,
+    ActivityOver,
+    ActivityStarted,
+    AgeNotAllowed,
+    AlreadyCheckedIn,
+    CountyNotAllowed,
+    MembersOnly,
+    NoSuchActivity,
+    NoSuchSignUp,
+    ProfileIncomplete,
+    SignUpClosed,
+    SignUpNotConfirmed,
+    SignUpNotOpen,
+    WrongActivityState,
+)
+from engage.activities.queries import sign_ups as queries
+from engage.activities.schemas.activity import ReasonIn
+from engage.activities.schemas.sign_up import (
+    AddPersonIn,
+    MySignUpPage,
+    MySignUpsQuery,
+    SignUpIn,
+    SignUpOut,
+    SignUpsQuery,
+    StaffSignUpOut,
+    StaffSignUpPage,
+)
+from engage.activities.service import sign_up as service
+from engage.core.errors import NotAllowed
+from engage.core.http import Api, Mode
+from engage.identity.caller import member
+from engage.identity.errors import NoSuchPerson
+from engage.orgs.caller import staff
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from engage.core.db import Look, Work
+    from engage.core.paging import Page
+
+api: Final = Api("报名 · Sign-ups")
+_NOT_FOR_YOU: Final = (ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly)
+
+
+@api.operation(
+    "PUT", "/activities/{activity_id}/sign-up", access=member, zh="报名", body=SignUpIn, returns=SignUpOut, mode=Mode.STATEMENT,
+    refuses=[NoSuchActivity, ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, *_NOT_FOR_YOU],
+)  # fmt: skip
+def sign_up(look: Look, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
+    """Sign up: a place, or a turn in the queue.
+
+    可安全重复：重复提交返回同一个名额。Safe to repeat: a repetition returns the same place.
+    """
+    return service.sign_up(look, activity_id, body["answers"])
+
+
+@api.operation(
+    "GET", "/activities/{activity_id}/sign-up", access=member, zh="我的报名", returns=SignUpOut, refuses=[NoSuchActivity, NoSuchSignUp],
+    cache="private, no-cache",
+)  # fmt: skip
+def read_my_sign_up(look: Look, activity_id: UUID) -> dict[str, Any]:
+    """Read the caller's own sign-up."""
+    return queries.my_sign_up(look, activity_id)
+
+
+@api.operation(
+    "DELETE", "/activities/{activity_id}/sign-up", access=member, zh="取消报名",
+    refuses=[NoSuchActivity, ActivityStarted, AlreadyCheckedIn],
+)  # fmt: skip
+def leave_activity(work: Work, activity_id: UUID) -> None:
+    """Give up one's place or turn; the next in line is promoted.
+
+    可安全重复。Safe to repeat.
+    """
+    service.leave(work, activity_id)
+
+
+@api.operation("GET", "/me/sign-ups", access=member, zh="我的全部报名", query=MySignUpsQuery, returns=MySignUpPage)
+def list_my_sign_ups(look: Look, query: dict[str, Any]) -> Page:
+    """List the caller's sign-ups, upcoming or past."""
+    return queries.list_my_sign_ups(look, query)
+
+
+@api.operation(
+    "GET", "/activities/{activity_id}/sign-ups", access=staff, zh="报名名单", query=SignUpsQuery, returns=StaffSignUpPage,
+    refuses=[NoSuchActivity, NotAllowed],
+)  # fmt: skip
+def list_sign_ups(look: Look, activity_id: UUID, query: dict[str, Any]) -> Page:
+    """List who signed up, with answers."""
+    return queries.list_sign_ups(look, activity_id, query)
+
+
+@api.operation(
+    "POST", "/activities/{activity_id}/sign-ups", access=staff, zh="代为报名", body=AddPersonIn, returns=StaffSignUpOut, status=201,
+    refuses=[NoSuchActivity, NotAllowed, NoSuchPerson, WrongActivityState, ActivityOver, ActivityFull, *_NOT_FOR_YOU], idempotent=True,
+)  # fmt: skip
+def add_person(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
+    """Sign somebody up as staff, also outside the sign-up window."""
+    return service.add_person(work, activity_id, body["person_id"], body["answers"])
+
+
+@api.operation(
+    "POST", "/activities/{activity_id}/sign-ups/{sign_up_id}/cancellation", access=staff, zh="取消某人的报名", body=ReasonIn,
+    returns=StaffSignUpOut, refuses=[NoSuchActivity, NotAllowed, NoSuchSignUp, AlreadyCheckedIn, ActivityOver],
+)  # fmt: skip
+def cancel_sign_up(work: Work, activity_id: UUID, sign_up_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
+    """Cancel somebody's sign-up with a reason; the next in line is promoted."""
+    return service.cancel_for(work, activity_id, sign_up_id, body["reason"])
+
+
+@api.operation(
+    "POST", "/activities/{activity_id}/sign-ups/{sign_up_id}/excuse", access=staff, zh="登记请假", body=ReasonIn,
+    returns=StaffSignUpOut, refuses=[NoSuchActivity, NotAllowed, NoSuchSignUp, SignUpNotConfirmed, AlreadyCheckedIn, WrongActivityState],
+)  # fmt: skip
+def excuse_sign_up(work: Work, activity_id: UUID, sign_up_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
+    """Note that somebody had a good reason not to come."""
+    return service.excuse(work, activity_id, sign_up_id, body["reason"])

@@ -1,0 +1,1 @@
+"""JSON shapes of projects, activities, sign-ups, check-in and feedback."""

@@ -1,0 +1,1 @@
+"""Use cases of projects, activities, admission, check-in and feedback."""

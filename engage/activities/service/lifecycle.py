@@ -1,0 +1,258 @@
+"""An activity's life: written, reviewed, published, changed, cancelled, summarised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from sqlalchemy import exists, select
+
+from engage.activities.access import activity_to_manage, hub_for_activities, manageable
+from engage.activities.errors import (
+    ActivityNotEditable,
+    ActivityNotOver,
+    CapacityBelowTaken,
+    QuestionsFrozen,
+    WaitlistBelowWaiting,
+    WrongActivityState,
+)
+from engage.activities.models import Activity, ActivityStatus, Project, ProjectStatus, SignUp, SignUpState
+from engage.activities.queries.activities import read_activity
+from engage.activities.service import admission
+from engage.core.errors import InvalidInput, Issue
+from engage.messages import service as messages
+from engage.messages.models import MessageKind
+from engage.orgs.access import Permission, org_to_manage
+from engage.regions.models import DivisionLevel
+from engage.regions.queries import current_codes
+
+if TYPE_CHECKING:
+    from engage.core.db import Work
+
+_EDITABLE: Final = frozenset(
+    {ActivityStatus.DRAFT, ActivityStatus.REVIEW, ActivityStatus.REJECTED, ActivityStatus.PUBLISHED}
+)
+# What people who signed up must be told of.
+_MATTERS: Final = ("starts_at", "ends_at", "hub_id", "place_name", "address", "lat", "lng")
+
+
+def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
+    """Write a draft for an organisation, or for a hub and the organisation behind it.
+
+    Raises:
+        NoSuchOrg, NotAllowed: not the caller's organisation.
+        InvalidInput: project, hub or counties that cannot be used.
+
+    """
+    values = {**_checked(work, body), "created_by": work.actor.id, "created_at": work.now, "updated_at": work.now}
+    activity = Activity(**values)
+    work.session.add(activity)
+    work.session.flush()
+    return read_activity(work, activity.id)
+
+
+def _checked(work: Work, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of a body whose references exist and are the caller's to use."""
+    issues: list[Issue] = []
+    values = {name: value for name, value in body.items() if name != "position"}
+    position = body["position"]
+    values["lat"], values["lng"] = (position.lat, position.lng) if position else (None, None)
+    values |= _owner(work, body, issues)
+    active = exists().where(Project.id == body["project_id"], Project.status == ProjectStatus.ACTIVE)
+    if not work.session.scalar(select(active)):
+        issues.append(Issue("/project_id", "no_such_object"))
+    issues += _bad_counties(work, values)
+    if issues:
+        raise InvalidInput(*issues)
+    values["questions"] = _numbered(body["questions"])
+    return values
+
+
+def _owner(work: Work, body: dict[str, Any], issues: list[Issue]) -> dict[str, Any]:
+    hub = hub_for_activities(work, body["hub_id"]) if body["hub_id"] else None
+    if body["hub_id"] and hub is None:
+        issues.append(Issue("/hub_id", "no_such_object"))
+    org_id = body["org_id"] or (hub[0] if hub else None)
+    if org_id is None:
+        issues.append(Issue("/org_id", "required"))
+        return {}
+    if not (hub and org_id == hub[0]):
+        org_to_manage(work, org_id, Permission.MANAGE_ACTIVITY)
+    county = body["county_code"] or (hub[1] if hub else None)
+    if county is None:
+        issues.append(Issue("/county_code", "required"))
+    return {"org_id": org_id, "county_code": county}
+
+
+def _bad_counties(work: Work, values: dict[str, Any]) -> list[Issue]:
+    places = {f"/county_codes/{index}": code for index, code in enumerate(values["county_codes"])}
+    if values.get("county_code"):
+        places["/county_code"] = values["county_code"]
+    known = current_codes(work, set(places.values()))
+    issues = []
+    for pointer, code in places.items():
+        if code not in known:
+            issues.append(Issue(pointer, "no_such_division"))
+        elif known[code] is None or known[code][0] != code:  # type: ignore[index]
+            issues.append(Issue(pointer, "division_retired"))
+        elif known[code][1] is not DivisionLevel.COUNTY:  # type: ignore[index]
+            issues.append(Issue(pointer, "wrong_division_level", {"levels": "county"}))
+    return issues
+
+
+def _numbered(questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**question, "id": question["id"] or f"q{number}"} for number, question in enumerate(questions, 1)]
+
+
+def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: int | None) -> dict[str, Any]:
+    """Replace an activity. More places promote at once; people who signed up are told of a new time or place.
+
+    Raises:
+        NoSuchActivity, NoSuchOrg, NotAllowed: not the caller's to manage.
+        VersionConflict: somebody was faster.
+        ActivityNotEditable: over, cancelled or summarised.
+        QuestionsFrozen, CapacityBelowTaken, WaitlistBelowWaiting: would take something from people who signed up.
+        InvalidInput: project, hub or counties that cannot be used.
+
+    """
+    activity = activity_to_manage(work, activity_id)
+    activity.accept_version(version)
+    if activity.status not in _EDITABLE or (activity.status is ActivityStatus.PUBLISHED and work.now >= activity.ends_at):
+        raise ActivityNotEditable
+    values = _checked(work, body)
+    _refuse_losses(activity, values)
+    moved = any(getattr(activity, name) != values[name] for name in _MATTERS)
+    # A shorter queue is set after the new places have emptied it.
+    waitlist_capacity = values.pop("waitlist_capacity")
+    activity.waitlist_capacity = max(waitlist_capacity, activity.waitlist_capacity)
+    for name, value in values.items():
+        setattr(activity, name, value)
+    activity.updated_at = work.now
+    if activity.status is ActivityStatus.REJECTED:
+        activity.status, activity.status_reason = ActivityStatus.DRAFT, None
+    work.session.flush()
+    admission.promote(work, activity_id)
+    activity.waitlist_capacity = waitlist_capacity
+    work.session.flush()
+    if moved and activity.status is ActivityStatus.PUBLISHED:
+        _tell_everybody(work, activity, MessageKind.ACTIVITY_CHANGED, starts_at=activity.starts_at.isoformat())
+    return read_activity(work, activity_id)
+
+
+def _refuse_losses(activity: Activity, values: dict[str, Any]) -> None:
+    if activity.taken + activity.waiting and values["questions"] != activity.questions:
+        raise QuestionsFrozen
+    if values["capacity"] < activity.taken:
+        raise CapacityBelowTaken(
+            Issue("/capacity", "too_small", {"min": activity.taken}),
+            taken=activity.taken,
+            affected=activity.taken - values["capacity"],
+        )
+    still_waiting = max(0, activity.waiting - (values["capacity"] - activity.taken))
+    if values["waitlist_capacity"] < still_waiting:
+        raise WaitlistBelowWaiting(
+            Issue("/waitlist_capacity", "too_small", {"min": still_waiting}),
+            waiting=still_waiting,
+            affected=still_waiting - values["waitlist_capacity"],
+        )
+
+
+def _tell_everybody(work: Work, activity: Activity, kind: MessageKind, **params: str) -> None:
+    """Put a message for everybody with a live sign-up into the outbox: two statements, however many there are."""
+    people = work.session.scalars(
+        select(SignUp.person_id).where(SignUp.activity_id == activity.id, SignUp.state != SignUpState.CANCELLED)
+    )
+    messages.enqueue_all(
+        work.session, work.now, people, kind, activity_id=str(activity.id), title=activity.title, **params
+    )
+
+
+def publish(work: Work, activity_id: UUID) -> dict[str, Any]:
+    """Publish a draft; where review is required, hand it in unless the caller reviews. Repeating changes nothing.
+
+    Raises:
+        NoSuchActivity, NotAllowed: not the caller's to manage.
+        WrongActivityState: cancelled, summarised or rejected.
+        ActivityNotEditable: its end has passed.
+
+    """
+    activity = activity_to_manage(work, activity_id)
+    reviewer = not work.settings.activity_review or _may_review(work, activity_id)
+    target = ActivityStatus.PUBLISHED if reviewer else ActivityStatus.REVIEW
+    if activity.status in (ActivityStatus.PUBLISHED, target):
+        return read_activity(work, activity_id)
+    if activity.status not in (ActivityStatus.DRAFT, ActivityStatus.REVIEW):
+        raise WrongActivityState
+    if work.now >= activity.ends_at:
+        raise ActivityNotEditable
+    _move(work, activity, target)
+    return read_activity(work, activity_id)
+
+
+def _may_review(work: Work, activity_id: UUID) -> bool:
+    allowed = manageable(work, Permission.REVIEW_ACTIVITY)
+    return bool(work.session.scalar(select(allowed).where(Activity.id == activity_id)))
+
+
+def _move(work: Work, activity: Activity, status: ActivityStatus, reason: str | None = None) -> None:
+    activity.status, activity.status_reason = status, reason
+    activity.version += 1
+    activity.updated_at = work.now
+    work.session.flush()
+
+
+def reject(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
+    """Send a draft that was handed in back to its writer.
+
+    Raises:
+        NoSuchActivity, NotAllowed: not the caller's to review.
+        WrongActivityState: it was not handed in.
+
+    """
+    activity = activity_to_manage(work, activity_id, Permission.REVIEW_ACTIVITY)
+    if activity.status is not ActivityStatus.REVIEW:
+        raise WrongActivityState
+    _move(work, activity, ActivityStatus.REJECTED, reason)
+    return read_activity(work, activity_id)
+
+
+def cancel_activity(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
+    """Call an activity off and tell everybody who signed up, in the same transaction. Repeating changes nothing.
+
+    Raises:
+        NoSuchActivity, NotAllowed: not the caller's to manage.
+        WrongActivityState: summarised.
+        ActivityNotEditable: it is over; what happened stays.
+
+    """
+    activity = activity_to_manage(work, activity_id)
+    if activity.status is ActivityStatus.CANCELLED:
+        return read_activity(work, activity_id)
+    if activity.status is ActivityStatus.SUMMARISED:
+        raise WrongActivityState
+    if activity.status is ActivityStatus.PUBLISHED and work.now >= activity.ends_at:
+        raise ActivityNotEditable
+    was_public = activity.status is ActivityStatus.PUBLISHED
+    _move(work, activity, ActivityStatus.CANCELLED, reason)
+    if was_public:
+        _tell_everybody(work, activity, MessageKind.ACTIVITY_CANCELLED, reason=reason)
+    return read_activity(work, activity_id)
+
+
+def summarise(work: Work, activity_id: UUID, summary: str) -> dict[str, Any]:
+    """Close an activity that is over, with a summary; from now on attendance no longer changes.
+
+    Raises:
+        NoSuchActivity, NotAllowed: not the caller's to manage.
+        WrongActivityState: never published, or cancelled.
+        ActivityNotOver: too early.
+
+    """
+    activity = activity_to_manage(work, activity_id)
+    if activity.status not in (ActivityStatus.PUBLISHED, ActivityStatus.SUMMARISED):
+        raise WrongActivityState
+    if work.now < activity.ends_at:
+        raise ActivityNotOver
+    activity.closing_summary = summary
+    _move(work, activity, ActivityStatus.SUMMARISED)
+    return read_activity(work, activity_id)

@@ -1,0 +1,191 @@
+"""Signing up and leaving, over HTTP."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from engage.activities.models import Activity, ActivityStatus, Attendance, SignUp, SignUpState
+from engage.core import clock
+from engage.identity.models import PersonStatus
+from engage.messages.models import OutboxEntry
+from engage.orgs.models import MembershipStatus, Role
+from sqlalchemy import func, select
+
+
+def url(activity, rest="sign-up"):
+    return f"/v1/activities/{activity.id}/{rest}"
+
+
+def counters(database, activity):
+    with database.reading() as db:
+        return tuple(db.execute(select(Activity.taken, Activity.waiting).where(Activity.id == activity.id)).one())
+
+
+def test_a_free_place_is_confirmed_at_once(as_user, make, frozen, database):
+    activity, person = make.activity(), make.person()
+    answer = as_user(person.id).put(url(activity), json={})
+    assert answer.status_code == 200
+    assert (answer.json["state"], answer.json["position"]) == ("confirmed", None)
+    assert answer.json["created_at"] == "2026-10-01T10:00:00+08:00"
+    assert counters(database, activity) == (1, 0)
+
+
+def test_repeating_a_sign_up_returns_the_same_place(as_user, make, database):
+    activity, client = make.activity(), as_user(make.person().id)
+    first, again = client.put(url(activity), json={}), client.put(url(activity), json={})
+    assert again.status_code == 200
+    assert again.json == first.json
+    assert counters(database, activity) == (1, 0)
+
+
+def test_a_full_activity_gives_turns_in_order_of_arrival(as_user, make, database):
+    activity = make.activity(capacity=1, waitlist_capacity=2)
+    answers = [as_user(make.person().id).put(url(activity), json={}).json for _ in range(3)]
+    assert [(answer["state"], answer["position"]) for answer in answers] == [
+        ("confirmed", None),
+        ("waitlisted", 1),
+        ("waitlisted", 2),
+    ]
+    refused = as_user(make.person().id).put(url(activity), json={})
+    assert (refused.status_code, refused.json["code"]) == (409, "activity_full")
+    assert counters(database, activity) == (1, 2)
+
+
+def test_leaving_promotes_the_next_in_the_same_transaction(as_user, make, database):
+    activity = make.activity(capacity=1)
+    people = [make.person() for _ in range(3)]
+    clients = [as_user(person.id) for person in people]
+    for client in clients:
+        client.put(url(activity), json={})
+    assert clients[0].delete(url(activity)).status_code == 204
+    states = [client.get(url(activity)).json for client in clients[1:]]
+    assert [(state["state"], state["position"]) for state in states] == [("confirmed", None), ("waitlisted", 1)]
+    assert counters(database, activity) == (1, 1)
+    with database.reading() as db:
+        told = db.execute(select(OutboxEntry.person_id, OutboxEntry.kind)).all()
+    assert [tuple(row) for row in told] == [(people[1].id, "sign_up_promoted")]
+
+
+def test_leaving_the_queue_moves_everybody_behind_up(as_user, make):
+    activity = make.activity(capacity=1)
+    clients = [as_user(make.person().id) for _ in range(4)]
+    for client in clients:
+        client.put(url(activity), json={})
+    clients[1].delete(url(activity))
+    assert [client.get(url(activity)).json["position"] for client in clients[2:]] == [1, 2]
+
+
+def test_leaving_twice_changes_nothing_more(as_user, make, database):
+    activity, client = make.activity(), as_user(make.person().id)
+    client.put(url(activity), json={})
+    assert client.delete(url(activity)).status_code == 204
+    assert client.delete(url(activity)).status_code == 204
+    assert client.get(url(activity)).json["code"] == "no_such_sign_up"
+    assert counters(database, activity) == (0, 0)
+
+
+def test_whoever_comes_back_queues_at_the_end(as_user, make):
+    activity = make.activity(capacity=1)
+    clients = [as_user(make.person().id) for _ in range(3)]
+    for client in clients:
+        client.put(url(activity), json={})
+    clients[1].delete(url(activity))
+    assert clients[1].put(url(activity), json={}).json["position"] == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "code"),
+    [
+        ({"sign_up_opens_at": timedelta(hours=1)}, 409, "sign_up_not_open"),
+        ({"sign_up_closes_at": timedelta(0)}, 409, "sign_up_closed"),
+        ({"starts_at": timedelta(hours=-3), "ends_at": timedelta(hours=-1), "sign_up_closes_at": timedelta(hours=-2)}, 409, "activity_over"),
+        ({"status": ActivityStatus.CANCELLED}, 409, "activity_cancelled"),
+        ({"status": ActivityStatus.SUMMARISED}, 409, "activity_over"),
+        ({"status": ActivityStatus.DRAFT}, 404, "no_such_activity"),
+        ({"status": ActivityStatus.REVIEW}, 404, "no_such_activity"),
+        ({"status": ActivityStatus.REJECTED}, 404, "no_such_activity"),
+        ({"min_age": 21}, 403, "age_not_allowed"),
+        ({"max_age": 19}, 403, "age_not_allowed"),
+        ({"county_codes": ["140524"]}, 403, "county_not_allowed"),
+        ({"members_only": True}, 403, "members_only"),
+    ],
+)
+def test_an_activity_that_does_not_take_the_caller_says_why(as_user, make, frozen, database, values, status, code):
+    values = {name: frozen.now + value if isinstance(value, timedelta) else value for name, value in values.items()}
+    activity = make.activity(**values)
+    answer = as_user(make.person().id).put(url(activity), json={})
+    assert (answer.status_code, answer.json["code"]) == (status, code)
+    assert counters(database, activity) == (0, 0)
+
+
+def test_the_age_counts_on_the_day_of_the_activity(as_user, make, frozen):
+    # 18 on 2 October, the day of the activity; still 17 on 1 October, the day of signing up
+    person = make.person(birth_on=date(2008, 10, 2))
+    assert as_user(person.id).put(url(make.activity(min_age=18)), json={}).status_code == 200
+    assert as_user(person.id).put(url(make.activity(min_age=19)), json={}).status_code == 403
+
+
+def test_hometown_or_present_county_opens_an_activity(as_user, make):
+    activity = make.activity(county_codes=["140524"])
+    home = make.person(hometown_code="140524100", current_code="140100")
+    here = make.person(hometown_code="140522", current_code="140524")
+    assert [as_user(person.id).put(url(activity), json={}).status_code for person in (home, here)] == [200, 200]
+
+
+def test_members_may_come_to_what_is_for_members(as_user, make):
+    activity, org = make.activity(members_only=True), make.org()
+    member, former = make.person(), make.person()
+    make.membership(member, org)
+    make.membership(former, org, status=MembershipStatus.AGED_OUT)
+    assert as_user(member.id).put(url(activity), json={}).status_code == 200
+    assert as_user(former.id).put(url(activity), json={}).json["code"] == "members_only"
+
+
+def test_an_incomplete_profile_is_asked_for_first(as_user, make):
+    person = make.person(birth_on=None)
+    answer = as_user(person.id).put(url(make.activity()), json={})
+    assert (answer.status_code, answer.json["code"]) == (409, "profile_incomplete")
+
+
+def test_only_logged_in_active_people_sign_up(client, as_user, make):
+    activity = make.activity()
+    assert client.put(url(activity), json={}).json["code"] == "not_logged_in"
+    assert client.get(url(activity)).status_code == 401
+    assert client.delete(url(activity)).status_code == 401
+    suspended = make.person(status=PersonStatus.SUSPENDED)
+    assert as_user(suspended.id).put(url(activity), json={}).json["code"] == "account_suspended"
+
+
+def test_leaving_is_too_late_after_the_start(as_user, make, frozen, database):
+    activity, person = make.activity(), make.person()
+    as_user(person.id).put(url(activity), json={})
+    frozen.set(activity.starts_at)
+    answer = as_user(person.id).delete(url(activity))
+    assert (answer.status_code, answer.json["code"]) == (409, "activity_started")
+    assert counters(database, activity) == (1, 0)
+
+
+def test_my_sign_ups_are_upcoming_or_past(as_user, make, frozen):
+    person = make.person()
+    client = as_user(person.id)
+    soon, later = make.activity(starts_at=frozen.now + timedelta(hours=2), ends_at=frozen.now + timedelta(hours=30)), make.activity()
+    for activity in (later, soon):
+        client.put(url(activity), json={})
+    upcoming = client.get("/v1/me/sign-ups").json["items"]
+    assert [item["activity"]["id"] for item in upcoming] == [str(soon.id), str(later.id)]
+    assert client.get("/v1/me/sign-ups?when=past").json["items"] == []
+    frozen.move(days=3)
+    client = as_user(person.id)
+    past = client.get("/v1/me/sign-ups?when=past").json["items"]
+    assert [(item["activity"]["id"], item["attendance"]) for item in past] == [(str(later.id), "absent"), (str(soon.id), "absent")]
+
+
+def test_my_sign_ups_are_paged(as_user, make):
+    client = as_user(make.person().id)
+    for _ in range(3):
+        client.put(url(make.activity()), json={})
+    first = client.get("/v1/me/sign-ups?limit=2").json
+    second = client.get("/v1/me/sign-ups", query_string={"limit": 2, "cursor": first["next_cursor"]}).json
+    assert len({item["id"] for item in first["items"] + second["items"]}) == 3
+    assert second["next_cursor"] is None
