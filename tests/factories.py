@@ -10,7 +10,7 @@ from uuid import UUID
 from flask import Flask
 from sqlalchemy import select
 
-from engage.activities.models import Activity, ActivityStatus, Project
+from engage.activities.models import Activity, ActivityStatus, CheckIn, CheckInMethod, Project, SignUp, SignUpState
 from engage.core import clock, ids
 from engage.core.db import Base, Database
 from engage.enclaves.models import EnclaveBranch
@@ -165,6 +165,39 @@ class Factory:
                     "status": ActivityStatus.PUBLISHED,
                     "created_at": now,
                     "updated_at": now,
+                    **values,
+                }
+            )
+        )
+
+    def sign_up(self, activity: Activity, person: Person | None = None, **values: Any) -> SignUp:
+        """A confirmed sign-up, past all rules; triggers keep the activity's counters."""
+        now = clock.now()
+        state = values.get("state", SignUpState.CONFIRMED)
+        return self.add(
+            SignUp(
+                **{
+                    "activity_id": activity.id,
+                    "person_id": (person or self.person()).id,
+                    "state": state,
+                    "answers": {},
+                    "created_at": now,
+                    "cancelled_at": now if state is SignUpState.CANCELLED else None,
+                    **values,
+                }
+            )
+        )
+
+    def check_in(self, sign_up: SignUp, **values: Any) -> CheckIn:
+        """The presence of somebody who signed up."""
+        return self.add(
+            CheckIn(
+                **{
+                    "activity_id": sign_up.activity_id,
+                    "person_id": sign_up.person_id,
+                    "sign_up_id": sign_up.id,
+                    "method": CheckInMethod.STAFF,
+                    "checked_in_at": clock.now(),
                     **values,
                 }
             )
