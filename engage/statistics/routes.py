@@ -2,8 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from engage.core.http import Api
+from engage.core.http import Api, language
+from engage.orgs.caller import staff
+from engage.statistics import queries
+from engage.statistics.schemas import ParticipationOut, ParticipationQuery
+
+if TYPE_CHECKING:
+    from engage.core.db import Look
 
 api: Final = Api("统计 · Figures")
+
+
+@api.operation(
+    "GET",
+    "/statistics/participation",
+    access=staff,
+    zh="参与情况统计：报名、确认、人次、人数、到场率",
+    query=ParticipationQuery,
+    returns=ParticipationOut,
+)
+def read_participation(look: Look, query: dict[str, Any]) -> dict[str, Any]:
+    """Read participation by county, hub, project or month, within the caller's scope.
+
+    活动按开始时间所在的北京时间日期计入；只含已发布、未取消的活动。人次是签到次数，人数是签到的不同的人，跨行合计时同一人只计一次；
+    到场率为已结束活动的签到数除以确认名额。只统计您有权查看的组织及其下级、青年之家的活动。
+
+    Activities count on the Shanghai day they start; only those published and not cancelled. `check_ins` are
+    participations, `people` different persons: one person in several rows is one in `totals`. `attendance_rate` is
+    check-ins over confirmed places of activities that have ended. Only activities of the organisations (with all
+    below them) and hubs where the caller holds a role are counted. Rows and totals of a page are of one instant.
+    """
+    return queries.participation(look, query, language())

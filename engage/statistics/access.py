@@ -1,0 +1,22 @@
+"""Whose participation a caller may see in figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engage.activities.models import Activity
+from engage.orgs.access import Permission, permitted
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
+    from engage.core.db import Context
+
+
+def countable(look: Context) -> ColumnElement[bool]:
+    """Return the condition that an activity is in the caller's figures.
+
+    True where the caller reads figures of the activity's organisation, or holds the hub it takes place at. So nobody
+    meets a number of an organisation that is not below their own, and no small cell needs to be hidden.
+    """
+    return permitted(look, Permission.READ_FIGURES, Activity.org_id, Activity.hub_id)

@@ -1,0 +1,122 @@
+"""JSON shapes of figures."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from marshmallow import validates_schema
+
+from engage.core.schemas import (
+    PAGE_LIMIT,
+    Choice,
+    Day,
+    Decimal,
+    Id,
+    Inner,
+    Instant,
+    Listed,
+    Out,
+    PageQuery,
+    Text,
+    Whole,
+    invalid,
+    page_of,
+)
+from engage.statistics.models import MAX_SCOPE, Dimension, ScopeKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_DAYS: Final = 1096  # three years with their leap day
+_MAX_COUNT: Final = 2**53 - 1  # the largest that a JavaScript client reads exactly
+
+
+class ParticipationQuery(PageQuery):
+    first_day = Day(
+        data_key="from",
+        required=True,
+        metadata={"example": "2026-10-01", "description": "首日（北京时间）· first day, in Shanghai"},
+    )
+    last_day = Day(
+        data_key="to",
+        required=True,
+        metadata={
+            "example": "2026-10-31",
+            "description": f"末日（含），至多 {MAX_DAYS} 天 · last day, included; at most {MAX_DAYS} days",
+        },
+    )
+    by = Choice(Dimension, required=True, metadata={"example": "county"})
+    limit = Whole(
+        1, PAGE_LIMIT, load_default=PAGE_LIMIT, metadata={"description": "rows on a page", "example": 100}
+    )
+
+    @validates_schema
+    def _check_range(self, data: Mapping[str, Any], **_: Any) -> None:
+        first: date | None = data.get("first_day")
+        last: date | None = data.get("last_day")
+        if first is None or last is None:
+            return
+        if first > last:
+            raise invalid("bad_order", "to", first="from", second="to")
+        if last - first >= timedelta(days=MAX_DAYS):
+            raise invalid("range_too_wide", "to", max=MAX_DAYS)
+
+
+class FiguresOut(Out):
+    """Figures over activities that were published and not cancelled.
+
+    ``sign_ups`` counts every sign-up that was made, also those cancelled or waiting; ``confirmed`` those that hold a
+    place now; ``check_ins`` is 人次, ``people`` 人数: different persons who were checked in. ``attendance_rate`` is the
+    share of the confirmed who were checked in, over activities that have ended; null while there is nobody to expect.
+    """
+
+    activities = Whole(high=_MAX_COUNT, required=True, metadata={"example": 12})
+    sign_ups = Whole(high=_MAX_COUNT, required=True, metadata={"example": 260})
+    confirmed = Whole(high=_MAX_COUNT, required=True, metadata={"example": 230})
+    check_ins = Whole(
+        high=_MAX_COUNT, required=True, metadata={"example": 198, "description": "人次 · participations"}
+    )
+    people = Whole(
+        high=_MAX_COUNT, required=True, metadata={"example": 141, "description": "人数 · different persons"}
+    )
+    attendance_rate = Decimal(
+        0,
+        1,
+        required=True,
+        allow_none=True,
+        metadata={"example": 0.8609, "description": "到场率，四位小数 · four decimals"},
+    )
+
+
+class FigureKeyOut(Out):
+    """What a row is about: a county by its code, a hub or project by its id, a month as ``YYYY-MM``.
+
+    ``id`` is null in the one row of activities that took place at no hub; that row comes last.
+    """
+
+    id = Text(36, required=True, allow_none=True, metadata={"example": "140524"})
+    name = Text(80, required=True, metadata={"example": "陵川县"})
+
+
+class FigureRowOut(FiguresOut):
+    key = Inner(FigureKeyOut, required=True)
+
+
+class ScopeNodeOut(Out):
+    """An organisation with all below it, or a hub, that the caller's figures cover."""
+
+    kind = Choice(ScopeKind, required=True, metadata={"example": "org"})
+    id = Id(required=True, metadata={"example": "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"})
+    name = Text(80, required=True, metadata={"example": "共青团陵川县委员会"})
+
+
+class ParticipationOut(page_of(FigureRowOut, "FigurePage")):  # type: ignore[misc]
+    """A page of figures. ``totals`` covers all rows of all pages; people in several rows are one person there."""
+
+    first_day = Day(data_key="from", required=True, metadata={"example": "2026-10-01"})
+    last_day = Day(data_key="to", required=True, metadata={"example": "2026-10-31"})
+    by = Choice(Dimension, required=True, metadata={"example": "county"})
+    as_of = Instant(required=True, metadata={"example": "2026-10-31T20:00:00+08:00"})
+    scope = Listed(Inner(ScopeNodeOut), MAX_SCOPE, required=True)
+    totals = Inner(FiguresOut, required=True)
