@@ -1,20 +1,33 @@
-"""Writing to the outbox."""
+"""Writing to the outbox, delivering from it, reading messages."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import insert
+from sqlalchemy import delete, exists, func, insert, literal, select, update
 
-from engage.messages.models import MessageKind, OutboxEntry
+from engage.core import clock, ids
+from engage.core.db import UtcDateTime, upserting
+from engage.messages.errors import NoSuchMessage
+from engage.messages.models import Message, MessageKind, OutboxEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
     from sqlalchemy.orm import Session
+
+    from engage.core.db import Database, Work
+
+_BATCH: Final = 100
+_FIRST_PAUSE: Final = timedelta(seconds=10)
+_LONGEST_PAUSE: Final = timedelta(hours=1)
+_OUTBOX_KEPT: Final = timedelta(days=30)
+
+log = logging.getLogger("engage.messages")
 
 
 def enqueue(
@@ -52,3 +65,92 @@ def enqueue_all(
     ]
     if rows:
         db.execute(insert(OutboxEntry), rows)
+
+
+def deliver_due(database: Database, limit: int = _BATCH) -> int:
+    """Put what is due in the outbox into the inboxes, at most ``limit`` entries; return how many were delivered.
+
+    Several workers may run: on PostgreSQL each takes entries that no other has locked. An entry makes one message
+    even if it is delivered twice. One that fails is tried again after 20 s, 40 s and so on up to an hour.
+    """
+    with database.reading() as connection:
+        if not connection.scalar(select(exists().where(_due(clock.now())))):
+            return 0  # without this look, each idle round would queue for the writer of a SQLite file
+    with database.transaction() as session:
+        now = clock.now()
+        entries = session.execute(
+            select(OutboxEntry.__table__)
+            .where(_due(now))
+            .order_by(OutboxEntry.available_at, OutboxEntry.seq)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        ).all()
+        delivered = [entry.seq for entry in entries if _try_to_deliver(session, entry, now)]
+        session.execute(update(OutboxEntry).where(OutboxEntry.seq.in_(delivered)).values(delivered_at=now))
+    return len(delivered)
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    return OutboxEntry.delivered_at.is_(None) & (OutboxEntry.available_at <= now)
+
+
+def _try_to_deliver(session: Session, entry: Any, now: datetime) -> bool:
+    try:
+        with session.begin_nested():
+            _deliver(session, entry)
+    except Exception as error:  # one entry that cannot be delivered must not stop the others
+        log.warning("not delivered", exc_info=error, extra={"fields": {"seq": entry.seq, "kind": entry.kind}})
+        pause = min(_FIRST_PAUSE * 2 ** min(entry.attempts + 1, 16), _LONGEST_PAUSE)
+        session.execute(
+            update(OutboxEntry)
+            .where(OutboxEntry.seq == entry.seq)
+            .values(attempts=entry.attempts + 1, available_at=now + pause)
+        )
+        return False
+    return True
+
+
+def _deliver(session: Session, entry: Any) -> None:
+    session.execute(
+        upserting(session, Message)
+        .values(
+            id=ids.new_id(),
+            person_id=entry.person_id,
+            outbox_seq=entry.seq,
+            kind=entry.kind,
+            params=entry.params,
+            created_at=entry.created_at,
+        )
+        .on_conflict_do_nothing(index_elements=["outbox_seq"])
+    )
+
+
+def mark_read(work: Work, message_id: UUID) -> None:
+    """Note when the caller read a message; the first time counts.
+
+    Raises:
+        NoSuchMessage: there is none, or it is somebody else's.
+
+    """
+    result = work.session.execute(
+        update(Message)
+        .where(Message.id == message_id, Message.person_id == work.actor.id)
+        .values(read_at=func.coalesce(Message.read_at, literal(work.now, UtcDateTime())))
+        .execution_options(synchronize_session=False)
+    )
+    if not result.rowcount:  # type: ignore[attr-defined]
+        raise NoSuchMessage
+
+
+def purge(session: Session, now: datetime) -> int:
+    """Delete what was delivered more than 30 days ago from the outbox; return how many entries.
+
+    The newest entry stays: SQLite would give its number to the next one, which would then pass for delivered.
+    """
+    newest = select(func.max(OutboxEntry.seq)).scalar_subquery()
+    result = session.execute(
+        delete(OutboxEntry)
+        .where(OutboxEntry.delivered_at <= now - _OUTBOX_KEPT, OutboxEntry.seq < newest)
+        .execution_options(synchronize_session=False)
+    )
+    return int(result.rowcount)  # type: ignore[attr-defined]
