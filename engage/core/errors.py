@@ -56,6 +56,7 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
         "先后次序不对：{first} 应早于 {second}。",
         "Wrong order: {first} must come before {second}.",
     ),
+    "overlap": ("与另一个时段重叠。", "This overlaps another period."),
     "range_too_wide": ("范围太大：最多 {max} 天。", "The range is too wide: at most {max} days."),
     "bad_cursor": (
         "翻页标记无效，请从第一页重新读取。",
