@@ -1,0 +1,280 @@
+"""Lists and details of hubs: rows of columns, statements built once per combination of filters."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import (
+    Boolean,
+    Float,
+    Integer,
+    Select,
+    String,
+    Uuid,
+    and_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import aliased
+from sqlalchemy.sql.functions import FunctionElement
+
+from engage.core.clock import SHANGHAI
+from engage.core.paging import Page, Pager, beyond
+from engage.hubs.access import LATER, is_public, manageable, visible_hubs
+from engage.hubs.errors import NoSuchHub
+from engage.hubs.models import Hub, HubKind, HubStatus
+from engage.orgs.models import Org
+from engage.regions.geo import Box, Point, box_around, distance_m
+from engage.regions.models import Division
+from engage.regions.queries import within
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy import ColumnElement
+
+    from engage.core.db import Context
+
+_HOME_RADIUS_M: Final = 10_000
+_LAT, _LNG = 9, 10  # places of the position in a row of the card columns
+
+
+class HasPeriod(FunctionElement[bool]):
+    """Say whether a list of opening periods has one that contains a time ``HH:MM`` of a weekday.
+
+    In SQL, so that a page can be filtered by it and still be one statement. The parts put together below are what
+    the compiler made of columns and bound values.
+    """
+
+    name = "has_period"
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(HasPeriod, "postgresql")
+def _has_period_postgresql(element: HasPeriod, compiler: Any, **options: Any) -> str:
+    hours, weekday, time = (compiler.process(clause, **options) for clause in element.clauses)
+    return (
+        f"EXISTS (SELECT 1 FROM json_array_elements({hours}) AS period"  # noqa: S608
+        f" WHERE (period ->> 'weekday')::integer = {weekday}"
+        f" AND {time} >= period ->> 'opens' AND {time} < period ->> 'closes')"
+    )
+
+
+@compiles(HasPeriod, "sqlite")
+def _has_period_sqlite(element: HasPeriod, compiler: Any, **options: Any) -> str:
+    hours, weekday, time = (compiler.process(clause, **options) for clause in element.clauses)
+    return (
+        f"EXISTS (SELECT 1 FROM json_each({hours}) AS period"  # noqa: S608
+        f" WHERE json_extract(period.value, '$.weekday') = {weekday}"
+        f" AND {time} >= json_extract(period.value, '$.opens')"
+        f" AND {time} < json_extract(period.value, '$.closes'))"
+    )
+
+
+def _is_open() -> ColumnElement[bool]:
+    weekday, time = bindparam("weekday", type_=Integer()), bindparam("time", type_=String())
+    return and_(Hub.status == HubStatus.ACTIVE, HasPeriod(Hub.opening_hours, weekday, time))
+
+
+def _present(look: Context) -> dict[str, Any]:
+    """Return the values of the statements here that depend on who asks and when."""
+    local = look.now.astimezone(SHANGHAI)
+    return {"me": look.actor.id, "now": look.now, "weekday": local.isoweekday(), "time": f"{local:%H:%M}"}
+
+
+_County = aliased(Division)
+_CARD: Final = (
+    Hub.id, Hub.name, Hub.kind_code, HubKind.name_zh, HubKind.name_en, Hub.county_code, _County.name, Hub.address,
+    Hub.contact_phone, Hub.lat, Hub.lng, Hub.status,
+)  # fmt: skip
+
+
+def _cards(*more: Any) -> Select[Any]:
+    columns: tuple[Any, ...] = (*_CARD, _is_open().label("is_open_now"), *more)
+    statement: Select[Any] = select(*columns).join(HubKind, HubKind.code == Hub.kind_code)
+    return statement.join(_County, _County.code == Hub.county_code)
+
+
+def _card(row: Any, distance: float | None = None) -> dict[str, Any]:
+    (
+        hub_id, name, kind, kind_zh, kind_en, county_code, county, address, contact_phone, lat, lng, status, is_open_now,
+    ) = row  # fmt: skip
+    return {
+        "id": hub_id,
+        "name": name,
+        "kind": {"code": kind, "name_zh": kind_zh, "name_en": kind_en},
+        "county": {"code": county_code, "name": county},
+        "address": address,
+        "position": None if lat is None else {"lat": lat, "lng": lng},
+        "contact_phone": contact_phone,
+        "status": status,
+        "is_open_now": is_open_now,
+        "distance_m": None if distance is None else round(distance),
+    }
+
+
+def _key(item: dict[str, Any]) -> list[Any]:
+    return [item["county"]["code"], item["name"], item["id"]]
+
+
+def list_hub_kinds(look: Context) -> Page:
+    """Return every kind, by its Chinese name."""
+    rows = look.db.execute(
+        select(HubKind.code, HubKind.name_zh, HubKind.name_en).order_by(HubKind.name_zh, HubKind.code)
+    ).all()
+    return Page(rows, None)
+
+
+_FILTERS: Final[dict[str, Any]] = {
+    "county": lambda: Hub.county_code == bindparam("county", type_=String()),
+    "kind": lambda: Hub.kind_code == bindparam("kind", type_=String()),
+    "q": lambda: or_(
+        Hub.name.icontains(bindparam("q", type_=String()), escape="\\"),
+        func.coalesce(Hub.address, "").icontains(bindparam("q", type_=String()), escape="\\"),
+    ),
+    "open_now": _is_open,
+    "managed": lambda: manageable(LATER),
+    "public": is_public,
+    "visible": lambda: visible_hubs(LATER),
+    "after": lambda: beyond(
+        [Hub.county_code, Hub.name, Hub.id],
+        [
+            bindparam("after_county", type_=String()),
+            bindparam("after_name", type_=String()),
+            bindparam("after_id", type_=Uuid()),
+        ],
+    ),
+    "box": lambda: _inside(1),
+    "two_boxes": lambda: _inside(2),
+}
+
+
+def _inside(spans: int) -> ColumnElement[bool]:
+    edges = tuple((_edge(f"west_{span}"), _edge(f"east_{span}")) for span in range(spans))
+    return within(Box(_edge("south"), _edge("north"), edges), Hub.lat, Hub.lng)
+
+
+def _edge(name: str) -> Any:
+    return bindparam(name, type_=Float())
+
+
+@cache
+def _list_statement(filters: frozenset[str]) -> Select[Any]:
+    statement = _cards().where(*(_FILTERS[name]() for name in sorted(filters)))
+    if filters & {"box", "two_boxes"}:
+        return statement
+    by_name = statement.order_by(Hub.county_code, Hub.name, Hub.id)
+    return by_name.limit(bindparam("rows", type_=Integer()))
+
+
+def list_hubs(look: Context, query: dict[str, Any]) -> Page:
+    """Return hubs by county and name, or by distance when ``near`` is given. One statement."""
+    pager = Pager(look.settings, "hubs", query)
+    after = pager.after()
+    values = _values(look, query)
+    if query["near"] is not None:
+        items = _around(look, query["near"], query["radius_m"], values)
+        if after:
+            items = [item for item in items if _near_key(item) > (after[0], after[1].bytes)]
+        return pager.page(items, lambda item: [item["distance_m"], item["id"]])
+    if after:
+        values |= dict(zip(("after", "after_county", "after_name", "after_id"), (True, *after), strict=True))
+    statement = _list_statement(frozenset(values) & _FILTERS.keys())
+    rows = look.db.execute(statement, {**values, "rows": query["limit"] + 1}).all()
+    return pager.page([_card(row) for row in rows], _key)
+
+
+def _values(look: Context, query: dict[str, Any]) -> dict[str, Any]:
+    """Return the values to bind; the names among them that are filters say which ones apply."""
+    values = _present(look)
+    values |= {name: query[name] for name in ("county", "kind") if query[name] is not None}
+    if query["q"]:
+        values["q"] = query["q"].replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    if query["open_now"]:
+        values["open_now"] = True
+    if query["managed"]:
+        values["managed"] = True
+    else:
+        values["public" if look.actor.id is None else "visible"] = True
+    return values
+
+
+def _around(look: Context, near: Point, radius_m: float, values: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the hubs of a circle by distance: the box from the index, the circle and the order exactly."""
+    box = box_around(near, radius_m)
+    values = {**values, "south": box.south, "north": box.north}
+    for span, (west, east) in enumerate(box.lng_spans):
+        values |= {f"west_{span}": west, f"east_{span}": east}
+    values["box" if len(box.lng_spans) == 1 else "two_boxes"] = True
+    rows = look.db.execute(_list_statement(frozenset(values) & _FILTERS.keys()), values).all()
+    measured = [(distance_m(near, Point(row[_LAT], row[_LNG])), row) for row in rows]
+    items = [_card(row, distance) for distance, row in measured if distance <= radius_m]
+    return sorted(items, key=_near_key)
+
+
+def _near_key(item: dict[str, Any]) -> tuple[int, bytes]:
+    return item["distance_m"], item["id"].bytes
+
+
+def near_hubs(look: Context, near: Point, limit: int) -> list[dict[str, Any]]:
+    """Return the nearest hubs in use within 10 km of a point in GCJ-02, for the home screen. One statement."""
+    return _around(look, near, _HOME_RADIUS_M, {**_present(look), "public": True})[:limit]
+
+
+@cache
+def _detail_statement(*, known: bool) -> Select[Any]:
+    columns = (
+        Hub.org_id, Org.name, Hub.division_code, Division.name, Hub.opening_hours, Hub.services, Hub.contact_name,
+        Hub.description, Hub.updated_at, Hub.version, manageable(LATER) if known else literal(value=False),
+    )  # fmt: skip
+    return (
+        _cards(*columns)
+        .join(Org, Org.id == Hub.org_id)
+        .join(Division, Division.code == Hub.division_code)
+        .where(Hub.id == bindparam("hub_id", type_=Uuid()), visible_hubs(LATER) if known else is_public())
+    )
+
+
+def read_hub(look: Context, hub_id: UUID) -> dict[str, Any]:
+    """Return one hub. One statement.
+
+    Raises:
+        NoSuchHub: there is none that the caller may see.
+
+    """
+    statement = _detail_statement(known=look.actor.id is not None)
+    row = look.db.execute(statement, {**_present(look), "hub_id": hub_id}).one_or_none()
+    if row is None:
+        raise NoSuchHub
+    (
+        *card,
+        org_id,
+        org,
+        division_code,
+        division,
+        hours,
+        services,
+        contact_name,
+        description,
+        updated_at,
+        version,
+        can,
+    ) = row
+    return {
+        **_card(card),
+        "org": {"id": org_id, "name": org},
+        "division": {"code": division_code, "name": division},
+        "opening_hours": hours,
+        "services": services,
+        "contact_name": contact_name,
+        "description": description,
+        "updated_at": updated_at,
+        "version": version,
+        "can_manage": can,
+    }
