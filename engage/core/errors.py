@@ -73,6 +73,8 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "not_together": ("不能与 {other} 同时给出。", "This cannot be given together with {other}."),
     "missing_answer": ("“{question}”必须回答。", "“{question}” must be answered."),
     "no_such_question": ("没有这道题。", "There is no such question."),
+    "circular": ("上下级关系成环。", "This would stand above itself."),
+    "too_deep": ("层级过深。", "There would be too many levels."),
     "invalid": ("无效。", "This is not valid."),
 }
 
