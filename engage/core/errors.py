@@ -29,7 +29,6 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "required": ("必填。", "This is required."),
     "null": ("不能为空值。", "This must not be null."),
     "unknown_field": ("没有这个字段。", "There is no such field."),
-    "wrong_type": ("类型不对。", "This has the wrong type."),
     "not_text": ("应为文字。", "This must be text."),
     "not_whole_number": ("应为整数。", "This must be a whole number."),
     "not_number": ("应为数字。", "This must be a number."),
