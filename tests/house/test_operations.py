@@ -1,0 +1,213 @@
+"""Every operation is declared whole: caller, languages, shapes, bounds, and what it refuses."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+from marshmallow import fields
+
+from engage.app import APIS
+from engage.core import openapi
+from engage.core.http import PREFIX, Mode, Operation
+from engage.core.schemas import PAGE_LIMIT, In, PageQuery, Query
+
+OPERATIONS = [operation for api in APIS for operation in api.operations]
+CJK = re.compile(r"[\u4e00-\u9fff]")
+STEP = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*|\{[a-z_]+\}")
+
+# Addresses outside the API: for browsers, monitors and tools.
+OTHER_ADDRESSES = {"/", "/healthz", "/readyz", "/openapi.json", "/openapi.yaml"}
+
+# Staff PUTs that replace nothing another person may have changed meanwhile; each with its reason.
+WITHOUT_IF_MATCH = {
+    "record_membership": "one fact of the official register about one person; the last reading counts",
+}
+
+# POSTs that make something but are safe to repeat without a key; each with its reason.
+WITHOUT_KEY: dict[str, str] = {}
+
+# What is created without an address of its own; each with where it is read.
+WITHOUT_LOCATION = {
+    "add_person": "in the activity's list of sign-ups",
+}
+
+each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+
+
+def _fields(schema, path=""):
+    """Every field of a schema and of the schemas inside it, with its path."""
+    for name, field in schema().fields.items():
+        yield from _field(field, f"{path}/{name}")
+
+
+def _field(field, path):
+    yield path, field
+    if isinstance(field, fields.List):
+        yield from _field(field.inner, f"{path}/*")
+    if isinstance(field, fields.Nested):
+        yield from _fields(type(field.schema), path)
+
+
+def _is_list(operation: Operation) -> bool:
+    return operation.returns is not None and {"items", "next_cursor"} <= operation.returns().fields.keys()
+
+
+def test_every_address_is_a_declared_operation(app):
+    served = {
+        (rule.rule, method)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.rule not in OTHER_ADDRESSES and not rule.rule.startswith("/docs")
+    }
+    assert served == {(operation.rule, operation.method) for operation in OPERATIONS}
+    assert all(rule.startswith(f"{PREFIX}/") for rule, _ in served)
+
+
+def test_names_are_used_once():
+    names = [operation.name for operation in OPERATIONS]
+    assert sorted(names) == sorted(set(names))
+    addresses = [(operation.method, re.sub(r"\{\w+\}", "{}", operation.path)) for operation in OPERATIONS]
+    assert sorted(addresses) == sorted(set(addresses))
+
+
+@each_operation
+def test_paths_are_kebab_nouns_and_parameters(operation):
+    assert operation.path.startswith("/")
+    for step in operation.path.removeprefix("/").split("/"):
+        assert STEP.fullmatch(step), step
+    assert operation.path_parameters == [
+        name for name in inspect.signature(operation.view).parameters if name in operation.path_parameters
+    ], "parameters of the view are in the order of the path"
+
+
+@each_operation
+def test_it_has_a_summary_in_both_languages(operation):
+    assert CJK.search(operation.zh)
+    assert not operation.zh.endswith("。")
+    first = (operation.view.__doc__ or "").strip().partition("\n")[0]
+    assert first.endswith(".")
+    assert not CJK.search(first)
+    assert CJK.search(operation.tag)
+    assert re.search("[A-Za-z]", operation.tag)
+
+
+@each_operation
+def test_input_is_made_of_our_bounded_fields(operation):
+    for schema, base in ((operation.body, In), (operation.query, Query)):
+        if schema is None:
+            continue
+        assert issubclass(schema, base)
+        for path, field in _fields(schema):
+            assert type(field).__module__.startswith("engage."), f"{path}: {type(field).__name__} has no bounds"
+            if isinstance(field, fields.Nested):
+                assert issubclass(type(field.schema), base), path
+                assert not field.many, f"{path}: use Listed"
+
+
+@each_operation
+def test_output_fields_are_always_present_and_of_our_kinds(operation):
+    if operation.returns is None:
+        return
+    for path, field in _fields(operation.returns):
+        assert type(field).__module__.startswith("engage."), path
+        assert field.required or path.endswith("/*"), f"{path}: use allow_none for absence"
+
+
+@each_operation
+def test_required_fields_have_examples(operation):
+    for schema in (operation.body, operation.returns):
+        for path, field in _fields(schema) if schema else ():
+            composite = isinstance(field, fields.Nested | fields.List)
+            assert composite or not field.required or field.allow_none or "example" in field.metadata, path
+
+
+@each_operation
+def test_lists_are_bounded_and_paged(operation):
+    if not _is_list(operation):
+        return
+    assert operation.method == "GET"
+    assert operation.query is not None
+    assert issubclass(operation.query, PageQuery)
+    limit = operation.query().fields["limit"]
+    assert limit.high <= PAGE_LIMIT
+    assert limit.load_default <= limit.high
+    assert operation.returns().fields["items"].high <= PAGE_LIMIT
+
+
+@each_operation
+def test_a_bare_collection_is_a_list(operation):
+    """``GET /hubs`` pages; nobody answers a collection without bounds."""
+    last = operation.path.rsplit("/", 1)[-1]
+    is_collection = operation.method == "GET" and last.endswith("s") and not last.startswith("{")
+    if is_collection and operation.query is not None and "limit" in operation.query().fields:
+        assert _is_list(operation)
+
+
+@each_operation
+def test_what_creates_can_be_repeated_and_says_where_it_is(operation):
+    if operation.status != 201:
+        return
+    assert operation.method == "POST"
+    assert operation.idempotent or operation.name in WITHOUT_KEY
+    if operation.name in WITHOUT_LOCATION:
+        return
+    assert operation.location is not None
+    names = re.findall(r"\{(\w+)\}", operation.location)
+    assert set(names) <= operation.returns().fields.keys()
+    shape = re.sub(r"\{\w+\}", "{}", operation.location)
+    assert shape in {re.sub(r"\{\w+\}", "{}", other.path) for other in OPERATIONS if other.method == "GET"}
+
+
+@each_operation
+def test_idempotent_operations_know_their_caller(operation):
+    if operation.idempotent:
+        assert operation.method == "POST"
+        assert operation.mode is Mode.WRITE
+        assert operation.access.name in ("member", "staff")
+
+
+@each_operation
+def test_staff_replace_only_what_they_have_read(operation):
+    if operation.method == "PUT" and operation.access.name == "staff" and operation.name not in WITHOUT_IF_MATCH:
+        assert operation.if_match
+    if operation.if_match:
+        readers = [other for other in OPERATIONS if (other.method, other.path) == ("GET", operation.path)]
+        assert readers, "what carries a version can be read at the same address"
+        assert "version" in readers[0].returns().fields
+
+
+@each_operation
+def test_versions_are_sent_as_entity_tags(operation):
+    if operation.method == "GET" and operation.returns and not _is_list(operation) and "version" in operation.returns().fields:
+        assert operation.cache is not None
+        assert operation.access.name == "public" or operation.cache.startswith("private"), "not for shared caches"
+
+
+@each_operation
+def test_every_refusal_of_its_kind_is_documented(operation):
+    refused = openapi.refusals(operation)
+    statuses = {refusal.status for refusal in refused}
+    if operation.access.name in ("member", "staff"):
+        assert 401 in statuses
+        assert 403 in statuses
+    if operation.access.name == "staff":
+        assert "not_allowed" in {refusal.code for refusal in refused}
+    if any(name.endswith("_id") for name in operation.path_parameters):
+        assert 404 in statuses, "an unknown id is refused with its own code"
+        assert 422 in statuses
+    if operation.body:
+        assert {400, 413, 415, 422} <= statuses
+    assert {500, 503} <= statuses
+
+
+@each_operation
+def test_personal_answers_are_not_for_shared_caches(operation):
+    if operation.cache and operation.access.name != "public":
+        assert operation.cache.startswith("private")
+
+
+def test_exceptions_are_still_needed():
+    names = {operation.name for operation in OPERATIONS}
+    assert WITHOUT_IF_MATCH.keys() | WITHOUT_KEY.keys() | WITHOUT_LOCATION.keys() <= names
