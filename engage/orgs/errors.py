@@ -70,3 +70,8 @@ class GrantEndsEarly(Invalid):
 class RoleAlreadyHeld(Conflict):
     code = "role_already_held"
     zh, en = "此人已在此处担任该角色。", "This person already holds this role here."
+
+
+class OrgTooDeep(Conflict):
+    code = "org_too_deep"
+    zh, en = "组织层级过深：最多 {max} 级。", "The tree would be too deep: at most {max} levels."

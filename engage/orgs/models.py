@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from engage.core.db import Base, Entity, Versioned, enum_column
 
+MAX_LEVELS = 30  # far beyond any real tree; keeps paths, and the answers that carry them, short
+
 
 class OrgStatus(StrEnum):
     ACTIVE = "active"

@@ -18,11 +18,10 @@ from engage.core.schemas import (
     Whole,
     page_of,
 )
-from engage.orgs.models import ClusterKind, MembershipStatus, OrgStatus, Role
+from engage.orgs.models import MAX_LEVELS, ClusterKind, MembershipStatus, OrgStatus, Role
 from engage.regions.schemas import DivisionCode
 
 MAX_CLUSTERS: Final = 20
-MAX_DEPTH: Final = 30
 MAX_KINDS: Final = 200
 MAX_LISTED_MEMBERS: Final = 100
 MAX_ROLES: Final = 100
@@ -97,7 +96,7 @@ class OrgDetailOut(OrgOut):
 
     kind_name_en = Text(80, required=True, metadata={"example": "League committee"})
     established_on = Day(required=True, allow_none=True, metadata={"example": "2021-05-04"})
-    path = Listed(Inner(OrgRefOut), MAX_DEPTH, required=True)
+    path = Listed(Inner(OrgRefOut), MAX_LEVELS, required=True)
     clusters = Listed(Inner(ClusterRefOut), MAX_CLUSTERS, required=True)
     version = Whole(1, required=True, metadata={"example": 1})
 
