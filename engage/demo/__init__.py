@@ -1,0 +1,1 @@
+"""Invented people and activities for ``engage demo``, on real places."""
