@@ -17,12 +17,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 import os
 
 import engage.tables
+import fakes
 from contract import ContractClient
 from engage.app import create_app
 from engage.core import clock, ids, schema
 from engage.core.config import Settings
 from engage.core.db import Base, Database
 from factories import Factory
+from fakes import FakeWeChat
 from reference import KEPT_TABLES, seed_reference
 
 import postgres
@@ -52,8 +54,21 @@ def _prepare(settings: Settings) -> None:
     database.dispose()
 
 
+@pytest.fixture(scope="session")
+def wechat_server() -> Iterator[FakeWeChat]:
+    with fakes.running() as fake:
+        yield fake
+
+
+@pytest.fixture
+def wechat(wechat_server: FakeWeChat) -> FakeWeChat:
+    """The stand-in for WeChat that the application talks to, without users, codes, tokens or faults."""
+    wechat_server.reset()
+    return wechat_server
+
+
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, wechat_server: FakeWeChat) -> Settings:
     """Settings of a migrated database with the reference data, on each engine in turn."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('db') / 'engage.db'}"
@@ -64,9 +79,9 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         database_url=url,
         database_pool_size=24,
         secret_key="a secret for tests, long enough to be taken",
-        wechat_appid="wx4f4bc4dec97d474b",
-        wechat_secret="0123456789abcdef0123456789abcdef",
-        wechat_api_base="http://127.0.0.1:9",
+        wechat_appid=fakes.APPID,
+        wechat_secret=fakes.SECRET,
+        wechat_api_base=wechat_server.base_url,
     )
     _prepare(settings)
     return settings
