@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import String
+from sqlalchemy import Boolean, String
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -21,9 +21,39 @@ class shanghai_month(FunctionElement[str]):  # noqa: N801 - reads as the functio
 
 @compiles(shanghai_month, "sqlite")
 def _in_sqlite(element: shanghai_month, compiler: SQLCompiler, **options: Any) -> str:
-    return f"strftime('%Y-%m', {compiler.process(element.clauses, **options)}, '+8 hours')"
+    # To the second: SQLite rounds a fraction up to milliseconds, and so into the next month.
+    return f"strftime('%Y-%m', substr({compiler.process(element.clauses, **options)}, 1, 19), '+8 hours')"
 
 
 @compiles(shanghai_month, "postgresql")
 def _in_postgresql(element: shanghai_month, compiler: SQLCompiler, **options: Any) -> str:
     return f"to_char(timezone(INTERVAL '8 hours', {compiler.process(element.clauses, **options)}), 'YYYY-MM')"
+
+
+class is_within_periods(FunctionElement[bool]):  # noqa: N801
+    """Whether a JSON list of {weekday, opens, closes} has a period that contains a time ``HH:MM`` of a weekday."""
+
+    name = "is_within_periods"
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(is_within_periods, "sqlite")
+def _is_within_periods_sqlite(element: is_within_periods, compiler: SQLCompiler, **options: Any) -> str:
+    periods, weekday, time = (compiler.process(clause, **options) for clause in element.clauses)
+    return (
+        f"EXISTS (SELECT 1 FROM json_each({periods}) AS period"  # noqa: S608 - made of compiled SQL
+        f" WHERE json_extract(period.value, '$.weekday') = {weekday}"
+        f" AND {time} >= json_extract(period.value, '$.opens')"
+        f" AND {time} < json_extract(period.value, '$.closes'))"
+    )
+
+
+@compiles(is_within_periods, "postgresql")
+def _is_within_periods_postgresql(element: is_within_periods, compiler: SQLCompiler, **options: Any) -> str:
+    periods, weekday, time = (compiler.process(clause, **options) for clause in element.clauses)
+    return (
+        f"EXISTS (SELECT 1 FROM json_array_elements({periods}) AS period"  # noqa: S608 - made of compiled SQL
+        f" WHERE (period ->> 'weekday')::integer = {weekday}"
+        f" AND {time} >= period ->> 'opens' AND {time} < period ->> 'closes')"
+    )

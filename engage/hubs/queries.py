@@ -6,7 +6,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
-    Boolean,
     Float,
     Integer,
     Select,
@@ -19,17 +18,16 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import aliased
-from sqlalchemy.sql.functions import FunctionElement
 
 from engage.core.clock import SHANGHAI
 from engage.core.paging import Page, Pager, beyond
+from engage.core.sql import is_within_periods
 from engage.hubs.access import LATER, is_public, manageable, visible_hubs
 from engage.hubs.errors import NoSuchHub
 from engage.hubs.models import Hub, HubKind, HubStatus
 from engage.orgs.models import Org
-from engage.regions.geo import Box, Point, box_around, distance_m
+from engage.regions.geo import Box, Point, box_around, distance_m, position_of
 from engage.regions.models import Division
 from engage.regions.queries import within
 
@@ -40,46 +38,14 @@ if TYPE_CHECKING:
 
     from engage.core.db import Context
 
+KINDS_AT_MOST: Final = 200
 _HOME_RADIUS_M: Final = 10_000
 _LAT, _LNG = 9, 10  # places of the position in a row of the card columns
 
 
-class HasPeriod(FunctionElement[bool]):
-    """Say whether a list of opening periods has one that contains a time ``HH:MM`` of a weekday.
-
-    In SQL, so that a page can be filtered by it and still be one statement. The parts put together below are what
-    the compiler made of columns and bound values.
-    """
-
-    name = "has_period"
-    type = Boolean()
-    inherit_cache = True
-
-
-@compiles(HasPeriod, "postgresql")
-def _has_period_postgresql(element: HasPeriod, compiler: Any, **options: Any) -> str:
-    hours, weekday, time = (compiler.process(clause, **options) for clause in element.clauses)
-    return (
-        f"EXISTS (SELECT 1 FROM json_array_elements({hours}) AS period"  # noqa: S608
-        f" WHERE (period ->> 'weekday')::integer = {weekday}"
-        f" AND {time} >= period ->> 'opens' AND {time} < period ->> 'closes')"
-    )
-
-
-@compiles(HasPeriod, "sqlite")
-def _has_period_sqlite(element: HasPeriod, compiler: Any, **options: Any) -> str:
-    hours, weekday, time = (compiler.process(clause, **options) for clause in element.clauses)
-    return (
-        f"EXISTS (SELECT 1 FROM json_each({hours}) AS period"  # noqa: S608
-        f" WHERE json_extract(period.value, '$.weekday') = {weekday}"
-        f" AND {time} >= json_extract(period.value, '$.opens')"
-        f" AND {time} < json_extract(period.value, '$.closes'))"
-    )
-
-
 def _is_open() -> ColumnElement[bool]:
     weekday, time = bindparam("weekday", type_=Integer()), bindparam("time", type_=String())
-    return and_(Hub.status == HubStatus.ACTIVE, HasPeriod(Hub.opening_hours, weekday, time))
+    return and_(Hub.status == HubStatus.ACTIVE, is_within_periods(Hub.opening_hours, weekday, time))
 
 
 def _present(look: Context) -> dict[str, Any]:
@@ -111,7 +77,7 @@ def _card(row: Any, distance: float | None = None) -> dict[str, Any]:
         "kind": {"code": kind, "name_zh": kind_zh, "name_en": kind_en},
         "county": {"code": county_code, "name": county},
         "address": address,
-        "position": None if lat is None else {"lat": lat, "lng": lng},
+        "position": position_of(lat, lng),
         "contact_phone": contact_phone,
         "status": status,
         "is_open_now": is_open_now,
@@ -123,12 +89,10 @@ def _key(item: dict[str, Any]) -> list[Any]:
     return [item["county"]["code"], item["name"], item["id"]]
 
 
-def list_hub_kinds(look: Context) -> Page:
-    """Return every kind, by its Chinese name."""
-    rows = look.db.execute(
-        select(HubKind.code, HubKind.name_zh, HubKind.name_en).order_by(HubKind.name_zh, HubKind.code)
-    ).all()
-    return Page(rows, None)
+def list_hub_kinds(look: Context) -> list[Any]:
+    """Return the kinds of hubs by code: rows of code, name_zh, name_en."""
+    columns = (HubKind.code, HubKind.name_zh, HubKind.name_en)
+    return [*look.db.execute(select(*columns).order_by(HubKind.code).limit(KINDS_AT_MOST))]
 
 
 _FILTERS: Final[dict[str, Any]] = {
@@ -185,7 +149,7 @@ def list_hubs(look: Context, query: dict[str, Any]) -> Page:
         return pager.page(items, lambda item: [item["distance_m"], item["id"]])
     if after:
         values |= dict(zip(("after", "after_county", "after_name", "after_id"), (True, *after), strict=True))
-    statement = _list_statement(frozenset(values) & _FILTERS.keys())
+    statement = _list_statement(frozenset(values.keys() & _FILTERS.keys()))
     rows = look.db.execute(statement, {**values, "rows": query["limit"] + 1}).all()
     return pager.page([_card(row) for row in rows], _key)
 
@@ -212,7 +176,7 @@ def _around(look: Context, near: Point, radius_m: float, values: dict[str, Any])
     for span, (west, east) in enumerate(box.lng_spans):
         values |= {f"west_{span}": west, f"east_{span}": east}
     values["box" if len(box.lng_spans) == 1 else "two_boxes"] = True
-    rows = look.db.execute(_list_statement(frozenset(values) & _FILTERS.keys()), values).all()
+    rows = look.db.execute(_list_statement(frozenset(values.keys() & _FILTERS.keys())), values).all()
     measured = [(distance_m(near, Point(row[_LAT], row[_LNG])), row) for row in rows]
     items = [_card(row, distance) for distance, row in measured if distance <= radius_m]
     return sorted(items, key=_near_key)

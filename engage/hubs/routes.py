@@ -8,7 +8,7 @@ from engage.core.errors import NotAllowed
 from engage.core.http import Api, public
 from engage.hubs import queries, service
 from engage.hubs.errors import NoSuchHub
-from engage.hubs.schemas import HubDetailOut, HubEditIn, HubIn, HubKindPage, HubPage, HubsQuery
+from engage.hubs.schemas import HubDetailOut, HubEditIn, HubIn, HubKindsOut, HubPage, HubsQuery
 from engage.identity.caller import anyone
 from engage.orgs.caller import staff
 from engage.orgs.errors import NoSuchOrg, OrgNotActive
@@ -23,11 +23,11 @@ api: Final = Api("站点 · Hubs")
 
 
 @api.operation(
-    "GET", "/hub-kinds", access=public, zh="站点类型", returns=HubKindPage, cache="public, max-age=3600"
+    "GET", "/hub-kinds", access=public, zh="站点类型", returns=HubKindsOut, cache="public, max-age=3600"
 )
-def list_hub_kinds(look: Look) -> Page:
+def list_hub_kinds(look: Look) -> dict[str, Any]:
     """List the kinds of hubs."""
-    return queries.list_hub_kinds(look)
+    return {"items": queries.list_hub_kinds(look)}
 
 
 @api.operation(

@@ -30,6 +30,7 @@ from engage.core.schemas import (
     page_of,
 )
 from engage.hubs.models import HubStatus
+from engage.orgs.schemas import OrgRefOut
 from engage.regions.geo import CoordType, Point, to_gcj02
 from engage.regions.schemas import DivisionCode, NearPageQuery, PositionIn, PositionOut, RegionRefOut
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _WEEK: Final = 7
+_MAX_KINDS: Final = 200
 _MAX_PERIODS: Final = 28
 _MAX_SERVICES: Final = 20
 _MAX_SERVICE_CHARS: Final = 20
@@ -52,7 +54,10 @@ class HubKindOut(Out):
     name_en = Text(80, required=True, metadata={"example": "Youth home"})
 
 
-HubKindPage = page_of(HubKindOut, "HubKindPage")
+class HubKindsOut(Out):
+    """All kinds of hubs."""
+
+    items = Listed(Inner(HubKindOut), _MAX_KINDS, required=True)
 
 
 class HubsQuery(NearPageQuery):
@@ -186,16 +191,11 @@ class HubOut(Out):
 HubPage = page_of(HubOut, "HubPage")
 
 
-class HubOrgOut(Out):
-    id = Id(required=True, metadata={"example": "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"})
-    name = Text(80, required=True, metadata={"example": "东街街道团工委"})
-
-
 class HubDetailOut(Out):
     id = Id(required=True, metadata={"example": "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"})
     name = Text(80, required=True, metadata={"example": "城区东街街道青年之家"})
     kind = Inner(HubKindOut, required=True)
-    org = Inner(HubOrgOut, required=True)
+    org = Inner(OrgRefOut, required=True)
     division = Inner(
         RegionRefOut, required=True, metadata={"example": {"code": "140502001", "name": "东街街道"}}
     )
