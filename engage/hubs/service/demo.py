@@ -77,8 +77,7 @@ def import_demo_hubs(session: Session, now: datetime) -> ImportReport:
 
 
 def _hubs(session: Session, now: datetime, rows: list[Row]) -> list[dict[str, Any]]:
-    found = session.execute(select(HubKind.name_zh, HubKind.code)).tuples()
-    kinds = dict(found.all())
+    kinds = {kind.name_zh: kind.code for kind in session.scalars(select(HubKind))}
     places = _places(session, rows)
     orgs = _orgs(session)
     try:
@@ -115,7 +114,7 @@ def _places(session: Session, rows: list[Row]) -> dict[str, _Place]:
 
 def _orgs(session: Session) -> dict[str | None, UUID]:
     found = session.execute(select(Org.external_ref, Org.id).where(Org.external_ref.is_not(None)))
-    return dict(found.tuples().all())
+    return {ref: org_id for ref, org_id in found}  # noqa: C416 - a row is no pair to the type checker
 
 
 def _owner(row: Row, orgs: dict[str | None, UUID]) -> UUID:

@@ -98,4 +98,4 @@ def _orgs(session: Session, refs: set[str]) -> dict[str | None, UUID]:
     found = session.execute(
         select(Org.external_ref, Org.id).where(Org.external_ref.in_(refs), Org.status == OrgStatus.ACTIVE)
     )
-    return dict(found.tuples().all())
+    return {ref: org_id for ref, org_id in found}  # noqa: C416 - a row is no pair to the type checker
