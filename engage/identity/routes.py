@@ -2,8 +2,89 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from engage.core.http import Api
+from flask import current_app
+
+from engage.core.http import Api, Mode, public
+from engage.identity import queries, service
+from engage.identity.caller import member, tokens_of
+from engage.identity.errors import (
+    AccountClosed,
+    AccountSuspended,
+    LoginInProgress,
+    RefreshTokenInvalid,
+    RefreshTokenReused,
+    SessionEnded,
+    TooOld,
+    TooYoung,
+    WeChatAccountBlocked,
+    WeChatCodeRefused,
+    WeChatPhoneCodeRefused,
+)
+from engage.identity.models import SessionEnd
+from engage.identity.schemas import MeOut, ProfileIn, RefreshIn, TokensOut, WeChatLoginIn, WeChatLoginOut
+from engage.wechat.errors import WeChatNotConfigured, WeChatUnavailable
+
+if TYPE_CHECKING:
+    from engage.core.db import Errand, Look, Work
+    from engage.wechat.gateway import WeChatGateway
 
 api: Final = Api("登录与个人 · Identity")
+
+
+def _wechat() -> WeChatGateway:
+    gateway: WeChatGateway = current_app.extensions["engage.wechat"]
+    return gateway
+
+
+@api.operation(
+    "POST", "/auth/wechat/login", access=public, zh="微信登录", body=WeChatLoginIn, returns=WeChatLoginOut,
+    mode=Mode.ERRAND, refuses=[WeChatCodeRefused, WeChatAccountBlocked, WeChatUnavailable, WeChatNotConfigured,
+                               LoginInProgress, AccountSuspended, AccountClosed],
+)  # fmt: skip
+def log_in_with_wechat(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
+    """Log in with the code of wx.login.
+
+    The first log-in creates the person. The same code sent again within 60 seconds gives the same session, so a
+    request whose answer was lost may be repeated.
+    """
+    outcome = service.log_in(errand, _wechat(), body["code"])
+    return {**tokens_of(outcome.session, errand.settings), "is_new": outcome.is_new, "user": outcome.user}
+
+
+@api.operation(
+    "POST", "/auth/refresh", access=public, zh="刷新登录凭证", body=RefreshIn, returns=TokensOut, mode=Mode.ERRAND,
+    refuses=[RefreshTokenInvalid, RefreshTokenReused, SessionEnded, AccountSuspended, AccountClosed],
+)  # fmt: skip
+def refresh(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
+    """Exchange a refresh token for new tokens.
+
+    Each refresh token is good for one exchange; sent again within 30 seconds it gives the same successor. Later it
+    counts as stolen and ends the session.
+    """
+    return tokens_of(service.refresh(errand, body["refresh_token"]), errand.settings)
+
+
+@api.operation("POST", "/auth/logout", access=member, zh="退出登录")
+def log_out(work: Work) -> None:
+    """End this session; its tokens stop at once."""
+    service.end_session(work, work.actor.session_id, SessionEnd.LOGGED_OUT)
+
+
+@api.operation("GET", "/me", access=member, zh="我的资料", returns=MeOut)
+def read_me(look: Look) -> dict[str, Any]:
+    """Read my profile."""
+    return queries.read_me(look, look.actor.id)
+
+
+@api.operation(
+    "PUT", "/me", access=member, zh="填写我的资料", body=ProfileIn, returns=MeOut, mode=Mode.ERRAND,
+    refuses=[TooYoung, TooOld, WeChatPhoneCodeRefused, WeChatAccountBlocked, WeChatUnavailable, WeChatNotConfigured],
+)  # fmt: skip
+def replace_me(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
+    """Replace my profile.
+
+    The phone number changes only with a ``phone_code`` of WeChat's getPhoneNumber; without it the number stays.
+    """
+    return service.replace_profile(errand, _wechat(), body)

@@ -73,7 +73,10 @@ def test_a_changed_claim_breaks_the_signature(signing_app, make, frozen):
     head, _, signature = token.split(".")
     changed = part({**claims_of(token), "sub": str(make.person().id)})
     assert ask(signing_app, f"{head}.{changed}.{signature}") == (401, "token_invalid")
-    assert ask(signing_app, token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")) == (401, "token_invalid")
+    assert ask(signing_app, token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB")) == (
+        401,
+        "token_invalid",
+    )
 
 
 @pytest.mark.parametrize("name", ["none", "None", "NONE"])
@@ -97,7 +100,9 @@ def test_the_public_key_is_no_shared_secret(signing_app, make, frozen):
     for secret in secrets:
         # By hand: PyJWT itself refuses to sign with a PEM text.
         message = f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part(claims)}"
-        signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(message.encode(), secret)
+        signature = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256).sign(
+            message.encode(), secret
+        )
         confused = f"{message}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
         assert ask(signing_app, confused) == (401, "token_invalid")
 
@@ -115,7 +120,9 @@ def test_another_algorithm_is_refused_even_under_a_key_of_ours(signing_app, sett
 
 def test_a_token_of_an_installation_with_another_secret_is_refused(signing_app, settings, make, frozen):
     algorithm = TokenAlgorithm(signing_app.config["JWT_ALGORITHM"])
-    stranger = create_app(settings.replace(token_algorithm=algorithm, secret_key="another secret, also long enough"))
+    stranger = create_app(
+        settings.replace(token_algorithm=algorithm, secret_key="another secret, also long enough")
+    )
     token = token_for(stranger, make.person(), database=signing_app.extensions["engage.database"])
     stranger.extensions["engage.database"].dispose()
     assert ask(signing_app, token) == (401, "token_invalid")
@@ -135,7 +142,9 @@ def test_a_token_of_an_installation_with_another_secret_is_refused(signing_app, 
         ("exp", None),
     ],
 )
-def test_claims_that_are_wrong_or_missing_are_refused_although_we_signed_them(signing_app, make, frozen, claim, value):
+def test_claims_that_are_wrong_or_missing_are_refused_although_we_signed_them(
+    signing_app, make, frozen, claim, value
+):
     claims = claims_of(token_for(signing_app, make.person()))
     if value is None:
         del claims[claim]
@@ -182,7 +191,9 @@ def test_a_token_is_verified_once(app, make, frozen, monkeypatch):
     token = token_for(app, make.person())
     verified = []
     original = caller.decode_token
-    monkeypatch.setattr(caller, "decode_token", lambda *given, **more: verified.append(1) or original(*given, **more))
+    monkeypatch.setattr(
+        caller, "decode_token", lambda *given, **more: verified.append(1) or original(*given, **more)
+    )
     for _ in range(3):
         assert ask(app, token) == (200, None)
     assert verified == [1]

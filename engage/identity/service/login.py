@@ -1,0 +1,182 @@
+"""Log-in with WeChat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import and_, delete, or_, select, update
+
+from engage.core.crypto import sha256
+from engage.core.db import upserting
+from engage.identity.access import refuse_inactive
+from engage.identity.errors import LoginInProgress, WeChatCodeRefused
+from engage.identity.gateway import exchange_code
+from engage.identity.models import AuthSession, LoginAttempt, Person, RefreshToken, WeChatAccount
+from engage.identity.queries import read_me
+from engage.identity.service.sessions import OpenSession, first_token, stored
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from engage.core.db import Errand, Work
+    from engage.wechat.gateway import WeChatGateway, WeChatSession
+
+REPEAT_WITHIN: Final = timedelta(seconds=60)
+CLAIM_LIFE: Final = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class LogIn:
+    """The outcome of a log-in; ``user`` is the profile as ``queries.read_me`` returns it."""
+
+    session: OpenSession
+    is_new: bool
+    user: dict[str, Any]
+
+
+def log_in(errand: Errand, gateway: WeChatGateway, code: str) -> LogIn:
+    """Exchange the code of ``wx.login`` for a session; the first log-in creates the person.
+
+    A code can be exchanged once, and a weak network repeats requests: whoever claims the code asks WeChat, and who
+    comes with the same code within a minute gets the same session. No transaction is open while WeChat is asked.
+
+    Raises:
+        LoginInProgress: another request is exchanging this code.
+        WeChatCodeRefused: WeChat does not know the code, or its session has moved on.
+        WeChatAccountBlocked: WeChat has restricted the account.
+        WeChatUnavailable: WeChat cannot be reached or is busy; the code may be tried again.
+        WeChatNotConfigured: WeChat refuses our credentials.
+        AccountSuspended: stopped by staff.
+        AccountClosed: closed by its owner.
+
+    """
+    with errand.work() as work:
+        earlier = _claim(work, code)
+        if earlier is not None:
+            session_id, is_new = earlier
+            return _repeat(work, code, session_id, is_new=is_new)
+    try:
+        account = exchange_code(gateway, code)
+        with errand.work() as last:
+            return _open_session(last, code, account)
+    except BaseException:
+        with errand.work() as undo:
+            _release(undo, code, work.now)
+        raise
+
+
+def _claim(work: Work, code: str) -> tuple[UUID, bool] | None:
+    """Reserve the exchange of a code for this request; return session and ``is_new`` if it has been done already."""
+    abandoned = and_(LoginAttempt.session_id.is_(None), LoginAttempt.started_at <= work.now - CLAIM_LIFE)
+    forgotten = and_(
+        LoginAttempt.session_id.is_not(None), LoginAttempt.started_at <= work.now - REPEAT_WITHIN
+    )
+    fresh = {"started_at": work.now, "session_id": None, "is_new": False}
+    claimed = work.session.scalar(
+        upserting(work.session, LoginAttempt)
+        .values(code_hash=sha256(code), **fresh)
+        .on_conflict_do_update(index_elements=["code_hash"], set_=fresh, where=or_(abandoned, forgotten))
+        .returning(LoginAttempt.code_hash)
+    )
+    if claimed is not None:
+        return None
+    earlier = work.session.execute(
+        select(LoginAttempt.session_id, LoginAttempt.is_new).where(LoginAttempt.code_hash == sha256(code))
+    ).one_or_none()
+    if earlier is None or earlier.session_id is None:
+        raise LoginInProgress
+    return earlier.session_id, earlier.is_new
+
+
+def _repeat(work: Work, code: str, session_id: UUID, *, is_new: bool) -> LogIn:
+    token = first_token(work.settings, code, session_id)
+    person_id, status, ended_at, replaced_at = work.session.execute(
+        select(AuthSession.person_id, Person.status, AuthSession.ended_at, RefreshToken.replaced_at)
+        .join(Person, Person.id == AuthSession.person_id)
+        .join(RefreshToken, RefreshToken.token_hash == sha256(token))
+        .where(AuthSession.id == session_id)
+    ).one()
+    refuse_inactive(status)
+    if ended_at is not None or replaced_at is not None:  # a client that is past this point does not repeat
+        raise WeChatCodeRefused
+    return LogIn(OpenSession(person_id, session_id, token), is_new, read_me(work, person_id))
+
+
+def _release(work: Work, code: str, started_at: datetime) -> None:
+    """Give up this request's own claim, so that the next try does not wait for its end."""
+    work.session.execute(
+        delete(LoginAttempt).where(
+            LoginAttempt.code_hash == sha256(code),
+            LoginAttempt.started_at == started_at,
+            LoginAttempt.session_id.is_(None),
+        )
+    )
+
+
+def _open_session(work: Work, code: str, account: WeChatSession) -> LogIn:
+    person_id, is_new = _person_of(work, account)
+    expires_at = work.now + work.settings.refresh_token_life
+    session = AuthSession(person_id=person_id, created_at=work.now, expires_at=expires_at)
+    work.session.add(session)
+    work.session.flush()
+    token = first_token(work.settings, code, session.id)
+    work.session.add(stored(work, token, session.id))
+    work.session.flush()
+    outcome = {"session_id": session.id, "is_new": is_new}
+    completed = work.session.scalar(
+        upserting(work.session, LoginAttempt)
+        .values(code_hash=sha256(code), started_at=work.now, **outcome)
+        .on_conflict_do_update(
+            index_elements=["code_hash"], set_=outcome, where=LoginAttempt.session_id.is_(None)
+        )
+        .returning(LoginAttempt.code_hash)
+    )
+    if completed is None:  # we were so slow that another request took over, and it was quicker
+        raise LoginInProgress
+    return LogIn(OpenSession(person_id, session.id, token), is_new, read_me(work, person_id))
+
+
+def _person_of(work: Work, account: WeChatSession) -> tuple[UUID, bool]:
+    """Return the person of a WeChat account, created if need be, and whether that was done now."""
+    key = (WeChatAccount.appid == work.settings.wechat_appid, WeChatAccount.openid == account.openid)
+    known = (
+        select(WeChatAccount.person_id, WeChatAccount.unionid, Person.status)
+        .join(Person, Person.id == WeChatAccount.person_id)
+        .where(*key)
+    )
+    row = work.session.execute(known).one_or_none()
+    if row is None:
+        person_id = _create_person(work, account)
+        if person_id is not None:
+            return person_id, True
+        row = work.session.execute(known).one()  # created by a parallel log-in, which has committed by now
+    refuse_inactive(row.status)
+    if account.unionid and account.unionid != row.unionid:
+        work.session.execute(update(WeChatAccount).where(*key).values(unionid=account.unionid))
+    return row.person_id, False
+
+
+def _create_person(work: Work, account: WeChatSession) -> UUID | None:
+    person = Person(created_at=work.now, updated_at=work.now)
+    work.session.add(person)
+    work.session.flush()
+    linked = work.session.scalar(
+        upserting(work.session, WeChatAccount)
+        .values(
+            appid=work.settings.wechat_appid,
+            openid=account.openid,
+            unionid=account.unionid,
+            person_id=person.id,
+            linked_at=work.now,
+        )
+        .on_conflict_do_nothing()
+        .returning(WeChatAccount.person_id)
+    )
+    if linked is None:
+        work.session.delete(person)
+        work.session.flush()
+        return None
+    return person.id

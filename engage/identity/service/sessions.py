@@ -1,0 +1,128 @@
+"""Sessions and the refresh tokens that keep them alive."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import select, update
+
+from engage.core.crypto import keyed_hash, sha256, url_token
+from engage.core.errors import DomainError
+from engage.identity.access import refuse_inactive
+from engage.identity.errors import RefreshTokenInvalid, RefreshTokenReused, SessionEnded
+from engage.identity.models import AuthSession, Person, RefreshToken, SessionEnd
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from engage.core.config import Settings
+    from engage.core.db import Errand, Work
+
+REFRESH_GRACE: Final = timedelta(seconds=30)
+
+log = logging.getLogger("engage.identity")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A live session, and the refresh token that its client holds now."""
+
+    person_id: UUID
+    session_id: UUID
+    refresh_token: str
+
+
+def first_token(settings: Settings, code: str, session_id: UUID) -> str:
+    """Return the refresh token that a session begins with."""
+    # Derived, not drawn: a repeated request gets the same token although only its hash is stored.
+    return url_token(keyed_hash(settings.key("refresh-token"), f"first:{session_id}:{code}"))
+
+
+def _next_token(settings: Settings, token: str) -> str:
+    return url_token(keyed_hash(settings.key("refresh-token"), f"next:{token}"))
+
+
+def stored(work: Work, token: str, session_id: UUID) -> RefreshToken:
+    """Return the row of a refresh token issued now."""
+    return RefreshToken(
+        token_hash=sha256(token),
+        session_id=session_id,
+        issued_at=work.now,
+        expires_at=work.now + work.settings.refresh_token_life,
+    )
+
+
+def refresh(errand: Errand, token: str) -> OpenSession:
+    """Exchange a refresh token for its successor; the session lives on from now.
+
+    A used token gives the same successor again for 30 seconds, because the answer may have been lost or two requests
+    may have left together. After that, or once the successor itself was used, two parties hold the session's tokens:
+    it is ended, and that stays although the request is refused.
+
+    Raises:
+        RefreshTokenInvalid: unknown or expired.
+        RefreshTokenReused: used before; the session has been ended.
+        SessionEnded: logged out, or ended for reuse earlier.
+        AccountSuspended: stopped by staff.
+        AccountClosed: closed by its owner.
+
+    """
+    with errand.work() as work:
+        outcome = _rotate(work, token)
+    if isinstance(outcome, DomainError):
+        raise outcome
+    return outcome
+
+
+def _rotate(work: Work, token: str) -> OpenSession | DomainError:
+    row = work.session.execute(
+        select(RefreshToken.expires_at, RefreshToken.replaced_at, AuthSession.ended_at)
+        .add_columns(AuthSession.id, AuthSession.person_id, Person.status)
+        .join(AuthSession, AuthSession.id == RefreshToken.session_id)
+        .join(Person, Person.id == AuthSession.person_id)
+        .where(RefreshToken.token_hash == sha256(token))
+        .with_for_update(of=RefreshToken)
+    ).one_or_none()
+    if row is None or row.expires_at <= work.now:
+        return RefreshTokenInvalid()
+    if row.ended_at is not None:
+        return SessionEnded()
+    refuse_inactive(row.status)
+    successor = _next_token(work.settings, token)
+    if row.replaced_at is None:
+        _replace(work, token, successor, row.id)
+    elif work.now - row.replaced_at > REFRESH_GRACE or _is_used(work, successor):
+        end_session(work, row.id, SessionEnd.REFRESH_REUSED)
+        log.warning("refresh token reused", extra={"fields": {"session": str(row.id)}})
+        return RefreshTokenReused()
+    return OpenSession(row.person_id, row.id, successor)
+
+
+def _replace(work: Work, token: str, successor: str, session_id: UUID) -> None:
+    work.session.execute(
+        update(RefreshToken).where(RefreshToken.token_hash == sha256(token)).values(replaced_at=work.now)
+    )
+    work.session.add(stored(work, successor, session_id))
+    work.session.execute(
+        update(AuthSession)
+        .where(AuthSession.id == session_id)
+        .values(expires_at=work.now + work.settings.refresh_token_life)
+    )
+    work.session.flush()
+
+
+def _is_used(work: Work, token: str) -> bool:
+    replaced_at = select(RefreshToken.replaced_at).where(RefreshToken.token_hash == sha256(token))
+    return work.session.scalar(replaced_at) is not None
+
+
+def end_session(work: Work, session_id: UUID, reason: SessionEnd) -> None:
+    """End a session: its refresh tokens and its access tokens stop at once."""
+    work.session.execute(
+        update(AuthSession)
+        .where(AuthSession.id == session_id, AuthSession.ended_at.is_(None))
+        .values(ended_at=work.now, end_reason=reason)
+    )

@@ -1,0 +1,73 @@
+"""Nothing secret or personal reaches the log."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from engage.core.logging import JsonLines
+
+CODE = "021ByuFs0fNXie1T5lJs0IwBFs0ByuF1"
+OPENID = "oGZUI0egBJY1zhBYw2KhdUfwVJJE"
+PHONE_CODE = "e31968a7f94cc5ee25fafc2aef2773f0"
+
+
+@pytest.fixture
+def lines():
+    """Everything that any logger writes, as it would be written."""
+    written: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record):
+            written.append(JsonLines().format(record))
+
+    handler, loggers = Collect(), [logging.getLogger(), logging.getLogger("engage")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+    yield written
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def test_a_whole_life_of_a_session_leaves_no_secret_in_the_log(client, gateway, frozen, lines):
+    gateway.openids[CODE] = OPENID
+    gateway.phones[PHONE_CODE, OPENID] = "+8613800138000"
+    tokens = client.post("/v1/auth/wechat/login", json={"code": CODE}).json
+    client.post("/v1/auth/wechat/login", json={"code": CODE})
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+    profile = {"name": "李晓燕", "gender": "female", "birth_on": "2006-03-05"}
+    places = {"hometown_code": "140524", "current_code": "140100", "phone_code": PHONE_CODE}
+    assert client.put("/v1/me", json={**profile, **places}, headers=bearer).status_code == 200
+    assert client.put("/v1/me", json={**profile, **places}, headers=bearer).status_code == 422
+    successor = client.post("/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]}).json
+    frozen.move(minutes=1)
+    reused = client.post("/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+    assert reused.json["code"] == "refresh_token_reused"
+    client.get("/v1/me", headers={"Authorization": "Bearer secret-looking.token.here"})
+    client.post("/v1/auth/wechat/login", json={"code": "another-code"})
+
+    written = "\n".join(lines)
+    assert "refresh token reused" in written
+    assert "/v1/auth/wechat/login" in written
+    secrets = [
+        CODE,
+        "another-code",
+        OPENID,
+        PHONE_CODE,
+        "13800138000",
+        "8000",
+        "李晓燕",
+        "2006-03-05",
+        "secret-looking",
+    ]
+    secrets += [
+        tokens["access_token"],
+        tokens["refresh_token"],
+        successor["access_token"],
+        successor["refresh_token"],
+    ]
+    assert [secret for secret in secrets if secret in written] == []
