@@ -11,9 +11,11 @@ from engage.core.db import Base
 
 
 class WeChatToken(Base):
-    """WeChat's stable access token of one mini program, sealed."""
+    """WeChat's stable access token of one mini program, sealed, and who is renewing it."""
 
     __tablename__ = "wechat_token"
     appid: Mapped[str] = mapped_column(String(64), primary_key=True)
-    token_sealed: Mapped[bytes]
-    expires_at: Mapped[datetime]
+    token_sealed: Mapped[bytes | None]
+    expires_at: Mapped[datetime | None]
+    claimed_until: Mapped[datetime | None]
+    forced_at: Mapped[datetime | None]

@@ -27,8 +27,10 @@ def upgrade() -> None:
     op.create_table(
         "wechat_token",
         sa.Column("appid", sa.String(length=64), nullable=False),
-        sa.Column("token_sealed", sa.LargeBinary(), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("token_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("claimed_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("forced_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("appid", name=op.f("pk_wechat_token")),
     )
     # ### end Alembic commands ###
