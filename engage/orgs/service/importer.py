@@ -160,10 +160,9 @@ def _import_file(session: Session, now: datetime, file: Path, orgs: dict[str, Or
         try:
             report += _write(session, now, line, orgs)
         except OrgBelowItself:
-            faults.add(line.number, "parent_ref", "circular")
+            raise InvalidInput(Issue(f"/{line.number}/parent_ref", "circular")) from None
         except OrgTooDeep:
-            faults.add(line.number, "parent_ref", "too_deep")
-    faults.refuse()
+            raise InvalidInput(Issue(f"/{line.number}/parent_ref", "too_deep")) from None
     return report
 
 
@@ -174,19 +173,18 @@ def _checked(
         name: kind.code for kind in session.scalars(select(OrgKind)) for name in (kind.code, kind.name_zh)
     }
     divisions = _division_codes(session, {row["division_code"] for _, row in rows})
-    refs = {row["external_ref"] for _, row in rows}
-    parents = refs.union(known)
+    parents = {row["external_ref"] for _, row in rows if row["external_ref"]}.union(known)
     seen: set[str] = set()
     lines = []
     for number, row in rows:
         _check_texts(number, row, faults)
-        if row["external_ref"] in seen:
+        if row["external_ref"] and row["external_ref"] in seen:
             faults.add(number, "external_ref", "not_unique")
         seen.add(row["external_ref"])
         if row["kind"] not in kinds:
             faults.add(number, "kind", "no_such_object")
         if row["parent_ref"] not in parents:
-            faults.add(number, "parent_ref", "no_such_object")
+            faults.add(number, "parent_ref", "no_such_object" if row["parent_ref"] else "required")
         lines.append(
             _Line(
                 number=number,

@@ -217,7 +217,9 @@ def _transplant(session: Session, org: Org, parent: Org | None) -> None:
     if parent is None:
         return
     upper, lower = aliased(OrgPath), aliased(OrgPath)
-    pairs = select(upper.ancestor_id, lower.descendant_id, upper.depth + lower.depth + 1).where(
-        upper.descendant_id == parent.id, lower.ancestor_id == org.id
+    pairs = (
+        select(upper.ancestor_id, lower.descendant_id, upper.depth + lower.depth + 1)
+        .join(lower, lower.ancestor_id == org.id)
+        .where(upper.descendant_id == parent.id)
     )
     session.execute(insert(OrgPath).from_select(_COLUMNS, pairs))
