@@ -27,6 +27,8 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "fake-wechat": "engage.cli.fake_wechat:fake_wechat",
 }
 
+_ISSUES_SHOWN: Final = 20
+
 
 class Commands(click.Group):
     """Loads a command when it is called, so that the server does not pay for the migrations, nor they for it."""
@@ -48,7 +50,7 @@ class Commands(click.Group):
         except SettingsError as error:
             raise Fault("设置有误：", str(error)) from error
         except DomainError as error:
-            raise Fault(error.sentence(Language.ZH), error.sentence(Language.EN)) from error
+            raise _refused(error) from error
         except DatabaseError as error:
             if not isinstance(error, OperationalError) and type(error) is not DatabaseError:
                 raise
@@ -65,6 +67,16 @@ class Commands(click.Group):
         except OSError as error:
             where = f" {error.filename}" if error.filename else ""
             raise Fault(f"系统拒绝了操作{where}：", f"{error.strerror or error}.") from error
+
+
+def _refused(error: DomainError) -> Fault:
+    lines = [
+        f"\n  {issue.pointer or '/'}: {issue.sentence(Language.ZH)} {issue.sentence(Language.EN)}"
+        for issue in error.issues[:_ISSUES_SHOWN]
+    ]
+    if len(error.issues) > _ISSUES_SHOWN:
+        lines.append(f"\n  … {len(error.issues) - _ISSUES_SHOWN}")
+    return Fault(error.sentence(Language.ZH), error.sentence(Language.EN) + "".join(lines))
 
 
 def _unusable(error: DatabaseError | InterfaceError) -> Fault:
