@@ -16,18 +16,24 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import os
 
-import engage.tables
 import fakes
+import postgres
 from contract import ContractClient
-from engage.app import create_app
-from engage.core import clock, ids, schema
-from engage.core.config import Settings
-from engage.core.db import Base, Database
 from factories import Factory
 from fakes import FakeWeChat
 from reference import KEPT_TABLES, seed_reference
 
-import postgres
+from engage.app import create_app
+from engage.core import clock, ids, schema
+from engage.core.config import Settings
+from engage.core.db import Base, Database
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--calls", type=int, default=10, help="calls made up for each operation from the OpenAPI document"
+    )
+
 
 NOW = datetime(2026, 10, 1, 2, 0, tzinfo=UTC)  # 10:00 in Shanghai
 
@@ -68,7 +74,9 @@ def wechat(wechat_server: FakeWeChat) -> FakeWeChat:
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, wechat_server: FakeWeChat) -> Settings:
+def settings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, wechat_server: FakeWeChat
+) -> Settings:
     """Settings of a migrated database with the reference data, on each engine in turn."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('db') / 'engage.db'}"
@@ -106,7 +114,9 @@ def _own_address(engine: str, request: pytest.FixtureRequest, folder: Path) -> I
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def own_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+def own_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
     """A migrated database without rows that the tests of one module share, on each engine in turn: for imports of real data."""
     with _own_address(request.param, request, tmp_path_factory.mktemp("own")) as url:
         database = Database(Settings(database_url=url))

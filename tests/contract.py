@@ -61,7 +61,10 @@ class ContractClient(FlaskClient):
             assert response.get_data() == b""
             return
         body = response.get_json(force=True)
-        errors = [error.message for error in _validator(endpoint, response.status_code, response.mimetype).iter_errors(body)]
+        errors = [
+            error.message
+            for error in _validator(endpoint, response.status_code, response.mimetype).iter_errors(body)
+        ]
         assert not errors, (endpoint, response.status_code, errors, body)
         if response.status_code >= 400:
             assert body["code"] in _documented_codes(endpoint, response.status_code), (endpoint, body)

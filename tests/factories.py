@@ -10,7 +10,16 @@ from uuid import UUID
 from flask import Flask
 from sqlalchemy import select
 
-from engage.activities.models import Activity, ActivityStatus, CheckIn, CheckInMethod, Project, SignUp, SignUpState
+from engage.activities.models import (
+    Activity,
+    ActivityStatus,
+    CheckIn,
+    CheckInMethod,
+    Feedback,
+    Project,
+    SignUp,
+    SignUpState,
+)
 from engage.core import clock, ids
 from engage.core.db import Base, Database
 from engage.enclaves.models import EnclaveBranch
@@ -51,7 +60,16 @@ class Factory:
 
     def session(self, person_id: UUID, **values: Any) -> AuthSession:
         now = clock.now()
-        return self.add(AuthSession(**{"person_id": person_id, "created_at": now, "expires_at": now + timedelta(days=30), **values}))
+        return self.add(
+            AuthSession(
+                **{
+                    "person_id": person_id,
+                    "created_at": now,
+                    "expires_at": now + timedelta(days=30),
+                    **values,
+                }
+            )
+        )
 
     def access_token(self, person_id: UUID) -> str:
         session = self.session(person_id)
@@ -77,10 +95,14 @@ class Factory:
             session.add(OrgPath(ancestor_id=org.id, descendant_id=org.id, depth=0))
             if parent:
                 for path in session.scalars(select(OrgPath).where(OrgPath.descendant_id == parent.id)).all():
-                    session.add(OrgPath(ancestor_id=path.ancestor_id, descendant_id=org.id, depth=path.depth + 1))
+                    session.add(
+                        OrgPath(ancestor_id=path.ancestor_id, descendant_id=org.id, depth=path.depth + 1)
+                    )
         return org
 
-    def grant(self, person: Person, role: Role, *, org: Org | None = None, hub: Hub | None = None, **values: Any) -> RoleGrant:
+    def grant(
+        self, person: Person, role: Role, *, org: Org | None = None, hub: Hub | None = None, **values: Any
+    ) -> RoleGrant:
         now = clock.now()
         return self.add(
             RoleGrant(
@@ -107,7 +129,13 @@ class Factory:
     def membership(self, person: Person, org: Org, **values: Any) -> Membership:
         return self.add(
             Membership(
-                **{"person_id": person.id, "org_id": org.id, "status": MembershipStatus.MEMBER, "recorded_at": clock.now(), **values}
+                **{
+                    "person_id": person.id,
+                    "org_id": org.id,
+                    "status": MembershipStatus.MEMBER,
+                    "recorded_at": clock.now(),
+                    **values,
+                }
             )
         )
 
@@ -135,7 +163,14 @@ class Factory:
 
     def project(self, org: Org | None = None, **values: Any) -> Project:
         return self.add(
-            Project(**{"name": f"项目{next(_serial)}", "org_id": (org or self.org()).id, "created_at": clock.now(), **values})
+            Project(
+                **{
+                    "name": f"项目{next(_serial)}",
+                    "org_id": (org or self.org()).id,
+                    "created_at": clock.now(),
+                    **values,
+                }
+            )
         )
 
     def activity(self, org: Org | None = None, hub: Hub | None = None, **values: Any) -> Activity:
@@ -203,12 +238,39 @@ class Factory:
             )
         )
 
+    def feedback(self, activity: Activity, person: Person, **values: Any) -> Feedback:
+        now = clock.now()
+        return self.add(
+            Feedback(
+                **{
+                    "activity_id": activity.id,
+                    "person_id": person.id,
+                    "stars": 5,
+                    "created_at": now,
+                    "updated_at": now,
+                    **values,
+                }
+            )
+        )
+
     def enclave_branch(self, parent: Org, **values: Any) -> EnclaveBranch:
         """A branch of 陵川县 in 太原市, below a node of the tree."""
-        org = self.org(parent, kind_code="enclave_branch", name=f"陵川驻太原团支部{next(_serial)}", division_code="140100")
+        org = self.org(
+            parent,
+            kind_code="enclave_branch",
+            name=f"陵川驻太原团支部{next(_serial)}",
+            division_code="140100",
+        )
         now = clock.now()
         return self.add(
             EnclaveBranch(
-                **{"id": org.id, "home_county_code": "140524", "host_city_code": "140100", "created_at": now, "updated_at": now, **values}
+                **{
+                    "id": org.id,
+                    "home_county_code": "140524",
+                    "host_city_code": "140100",
+                    "created_at": now,
+                    "updated_at": now,
+                    **values,
+                }
             )
         )

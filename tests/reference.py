@@ -34,7 +34,15 @@ def seed_reference(session: Session) -> None:
     session.execute(
         insert(Division),
         [
-            {"code": code, "name": name, "level": level, "parent_code": parent, "lat": lat, "lng": lng, "point_is_placeholder": False}
+            {
+                "code": code,
+                "name": name,
+                "level": level,
+                "parent_code": parent,
+                "lat": lat,
+                "lng": lng,
+                "point_is_placeholder": False,
+            }
             for code, name, level, parent, lat, lng in _DIVISIONS
         ],
     )
@@ -42,8 +50,22 @@ def seed_reference(session: Session) -> None:
     session.execute(
         insert(Division),
         [
-            {**retired, "code": "140523", "name": "高平县", "retired_after": 1992, "successor_code": "140581", "successor_basis": SuccessorBasis.SAME_STEM},
-            {**retired, "code": "140511", "name": "旧县", "retired_after": 1991, "successor_code": None, "successor_basis": None},
+            {
+                **retired,
+                "code": "140523",
+                "name": "高平县",
+                "retired_after": 1992,
+                "successor_code": "140581",
+                "successor_basis": SuccessorBasis.SAME_STEM,
+            },
+            {
+                **retired,
+                "code": "140511",
+                "name": "旧县",
+                "retired_after": 1991,
+                "successor_code": None,
+                "successor_basis": None,
+            },
         ],
     )
     session.execute(

@@ -75,7 +75,9 @@ def require_manageable(look: Context, activity_id: UUID) -> None:
         NotAllowed: the caller sees it but has no role on its org or hub.
 
     """
-    allowed = look.db.scalar(select(manageable(look)).where(Activity.id == activity_id, visible_activities(look)))
+    allowed = look.db.scalar(
+        select(manageable(look)).where(Activity.id == activity_id, visible_activities(look))
+    )
     if allowed is None:
         raise NoSuchActivity
     if not allowed:
@@ -103,7 +105,9 @@ def project_to_manage(work: Work, project_id: UUID) -> Project:
 
     """
     row = work.session.execute(
-        select(Project, permitted(work, Permission.MANAGE_ORG, Project.org_id)).where(Project.id == project_id)
+        select(Project, permitted(work, Permission.MANAGE_ORG, Project.org_id)).where(
+            Project.id == project_id
+        )
     ).one_or_none()
     if row is None:
         raise NoSuchProject

@@ -22,7 +22,10 @@ class NoSuchActivity(NotFound):
 
 class ActivityNotEditable(Conflict):
     code = "activity_not_editable"
-    zh, en = "活动已结束、取消或总结，不能再修改。", "The activity is over, cancelled or summarised and cannot be changed."
+    zh, en = (
+        "活动已结束、取消或总结，不能再修改。",
+        "The activity is over, cancelled or summarised and cannot be changed.",
+    )
 
 
 class WrongActivityState(Conflict):
@@ -47,7 +50,10 @@ class ActivityCancelled(Conflict):
 
 class ActivityStarted(Conflict):
     code = "activity_started"
-    zh, en = "活动已经开始，不能再取消报名；请联系工作人员。", "The activity has started; ask its staff instead."
+    zh, en = (
+        "活动已经开始，不能再取消报名；请联系工作人员。",
+        "The activity has started; ask its staff instead.",
+    )
 
 
 class QuestionsFrozen(Conflict):
@@ -88,7 +94,10 @@ class ActivityFull(Conflict):
 
 class ProfileIncomplete(Conflict):
     code = "profile_incomplete"
-    zh, en = "请先完善个人资料（姓名、出生日期、所在地）再报名。", "Complete your profile (name, birth date, place) before signing up."
+    zh, en = (
+        "请先完善个人资料（姓名、出生日期、所在地）再报名。",
+        "Complete your profile (name, birth date, place) before signing up.",
+    )
 
 
 class AgeNotAllowed(Forbidden):
@@ -128,7 +137,10 @@ class CheckInNotOpen(Conflict):
 
 class CheckInCodeInvalid(Forbidden):
     code = "check_in_code_invalid"
-    zh, en = "签到码不正确或已过期，请扫描现场最新的码。", "The check-in code is wrong or has expired; scan the current one."
+    zh, en = (
+        "签到码不正确或已过期，请扫描现场最新的码。",
+        "The check-in code is wrong or has expired; scan the current one.",
+    )
 
 
 class NotCheckedIn(Conflict):

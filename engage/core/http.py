@@ -357,7 +357,7 @@ def _body(schema: type[In], issues: list[Issue]) -> dict[str, Any]:
     return _load(schema, data, issues)
 
 
-def _load(schema: type[In] | type[Query], data: Any, issues: list[Issue]) -> dict[str, Any]:
+def _load(schema: type[In | Query], data: Any, issues: list[Issue]) -> dict[str, Any]:
     try:
         return cast("dict[str, Any]", schema().load(data))
     except ValidationError as error:

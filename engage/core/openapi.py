@@ -97,8 +97,7 @@ def refusals(operation: Operation) -> list[type[DomainError]]:
 
 
 def _schema_name(schema: type[Schema] | Schema) -> str:
-    name = schema.__name__ if isinstance(schema, type) else type(schema).__name__
-    return name
+    return schema.__name__ if isinstance(schema, type) else type(schema).__name__
 
 
 def _converter(plugin: MarshmallowPlugin) -> Any:
@@ -199,8 +198,7 @@ def _template(sentence: str) -> str:
 
 
 def _problem_example(refusal: type[DomainError]) -> dict[str, Any]:
-    body = DomainError.problem(_Sample(refusal), Language.ZH, "0199f0c2b7a07c3f9f5d2f7a1c3e5b7d")
-    return body
+    return DomainError.problem(_Sample(refusal), Language.ZH, "0199f0c2b7a07c3f9f5d2f7a1c3e5b7d")
 
 
 class _Sample(DomainError):

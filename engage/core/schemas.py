@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import UUID
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
@@ -33,7 +33,7 @@ class Fault(str):
     __slots__ = ("params",)
     params: dict[str, object]
 
-    def __new__(cls, code: str, **params: object) -> Fault:
+    def __new__(cls, code: str, **params: object) -> Self:
         fault = super().__new__(cls, code)
         fault.params = params
         return fault
@@ -75,7 +75,7 @@ class Bounds(validate.Validator):
 
 
 class _Strict(fields.Field[Any]):
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "required": "required",
         "null": "null",
         "validator_failed": "invalid",
@@ -85,7 +85,7 @@ class _Strict(fields.Field[Any]):
 class Text(_Strict, fields.String):
     """Text of ``low`` to ``high`` characters after trimming; no control characters, one line unless ``lines``."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": "not_text",
         "invalid_utf8": "bad_characters",
     }
@@ -115,7 +115,7 @@ class Text(_Strict, fields.String):
 class Whole(_Strict, fields.Integer):
     """A whole number within inclusive bounds; in JSON a number, in a query string decimal digits."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": "not_whole_number",
         "too_large": "not_whole_number",
     }
@@ -143,7 +143,7 @@ class Whole(_Strict, fields.Integer):
 class Decimal(_Strict, fields.Float):
     """A finite number within inclusive bounds."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": "not_number",
         "too_large": "not_number",
         "special": "not_number",
@@ -165,7 +165,7 @@ class Decimal(_Strict, fields.Float):
 class Flag(_Strict, fields.Boolean):
     """True or false; in a query string ``true`` or ``false``."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {"invalid": "not_boolean"}
+    default_error_messages = {"invalid": "not_boolean"}
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -180,10 +180,10 @@ class Flag(_Strict, fields.Boolean):
 class Id(_Strict, fields.UUID):
     """A UUID in its canonical text form."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {"invalid_uuid": "not_id"}
+    default_error_messages = {"invalid_uuid": "not_id"}
 
     def _deserialize(
-        self, value: Any, _attr: str | None, _data: Mapping[str, Any] | None, **_kwargs: Any
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> Any:
         return read_id(value)
 
@@ -203,7 +203,7 @@ def read_id(value: object) -> UUID:
 class Instant(_Strict, fields.AwareDateTime):
     """RFC 3339 with offset, from 1900 to 2200."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {
+    default_error_messages = {
         "invalid": "not_instant",
         "invalid_awareness": "not_instant",
         "format": "not_instant",
@@ -225,7 +225,7 @@ class Instant(_Strict, fields.AwareDateTime):
 class Day(_Strict, fields.Date):
     """A calendar day (Asia/Shanghai), from 1900 to 2200."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {"invalid": "not_date", "format": "not_date"}
+    default_error_messages = {"invalid": "not_date", "format": "not_date"}
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -250,7 +250,7 @@ class ClockTime(_Strict, fields.Field[str]):
         super().__init__(metadata=metadata, **options)
 
     def _deserialize(
-        self, value: Any, _attr: str | None, _data: Mapping[str, Any] | None, **_kwargs: Any
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> str:
         if value == "24:00":
             return "24:00"
@@ -273,21 +273,21 @@ class Choice(_Strict, fields.Field[Any]):
         )
 
     def _deserialize(
-        self, value: Any, _attr: str | None, _data: Mapping[str, Any] | None, **_kwargs: Any
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> Any:
         try:
             return self.kind(value)
         except ValueError:
             raise ValidationError(Fault("not_choice", choices=", ".join(self.kind))) from None
 
-    def _serialize(self, value: Any, _attr: str | None, _obj: Any, **_kwargs: Any) -> Any:
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         return value
 
 
-class Listed(_Strict, fields.List):
+class Listed(_Strict, fields.List[Any]):
     """A list of at most ``high`` items; ``unique`` refuses repetition."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {"invalid": "not_list"}
+    default_error_messages = {"invalid": "not_list"}
 
     def __init__(self, inner: Any, high: int, low: int = 0, *, unique: bool = False, **options: Any) -> None:
         self.low, self.high, self.unique_items = low, high, unique
@@ -310,7 +310,7 @@ class Listed(_Strict, fields.List):
 class Inner(_Strict, fields.Nested):
     """An object inside an object."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {"type": "not_object"}
+    default_error_messages = {"type": "not_object"}
 
 
 class AnyJson(_Strict, fields.Raw):
@@ -318,7 +318,7 @@ class AnyJson(_Strict, fields.Raw):
 
 
 class _Base(Schema):
-    error_messages: ClassVar[dict[str, str]] = {"unknown": "unknown_field", "type": "not_object"}
+    error_messages = {"unknown": "unknown_field", "type": "not_object"}
 
 
 class In(_Base):

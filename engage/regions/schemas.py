@@ -36,7 +36,7 @@ _POINT: Final = re.compile(r"(-?\d{1,3}(?:\.\d{1,12})?),(-?\d{1,3}(?:\.\d{1,12})
 class PointText(fields.Field[Point]):
     """``lat,lng`` in degrees, in a query string."""
 
-    default_error_messages = {"required": "required", "null": "null"}  # noqa: RUF012 - marshmallow's own form
+    default_error_messages = {"required": "required", "null": "null"}
 
     def __init__(self, **options: Any) -> None:
         metadata = {"type": "string", "example": "35.50185,112.83893", **options.pop("metadata", {})}
@@ -45,9 +45,9 @@ class PointText(fields.Field[Point]):
     def _deserialize(
         self,
         value: Any,
-        attr: str | None,  # noqa: ARG002 - marshmallow's signature
-        data: Mapping[str, Any] | None,  # noqa: ARG002
-        **kwargs: Any,  # noqa: ARG002
+        attr: str | None,
+        data: Mapping[str, Any] | None,
+        **kwargs: Any,
     ) -> Point:
         match = _POINT.fullmatch(value) if isinstance(value, str) else None
         point = Point(float(match[1]), float(match[2])) if match else None

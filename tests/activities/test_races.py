@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select, update
+
 from engage.activities.models import Activity, SignUp, SignUpState
 from engage.app import create_app
 from engage.orgs.models import Role
-from sqlalchemy import func, select, update
 
 THREADS = 12
 
@@ -33,10 +34,14 @@ def check_invariants(database, activity_id):
     """Counters equal rows, nobody oversold, nobody twice, nobody waits while a place is free."""
     with database.reading() as db:
         capacity, taken, waiting, queue = db.execute(
-            select(Activity.capacity, Activity.taken, Activity.waiting, Activity.waitlist_capacity).where(Activity.id == activity_id)
+            select(Activity.capacity, Activity.taken, Activity.waiting, Activity.waitlist_capacity).where(
+                Activity.id == activity_id
+            )
         ).one()
         rows = db.execute(
-            select(SignUp.person_id, SignUp.state).where(SignUp.activity_id == activity_id, SignUp.state != SignUpState.CANCELLED)
+            select(SignUp.person_id, SignUp.state).where(
+                SignUp.activity_id == activity_id, SignUp.state != SignUpState.CANCELLED
+            )
         ).all()
     states = [state for _, state in rows]
     assert (states.count(SignUpState.CONFIRMED), states.count(SignUpState.WAITLISTED)) == (taken, waiting)
@@ -57,7 +62,12 @@ def rush(app, as_user, make):
 
 def test_twelve_press_at_once_for_the_last_place(rush, database):
     activity, _, clients = rush
-    answers = at_once([lambda client=client: client.put(f"/v1/activities/{activity.id}/sign-up", json={}).json for client in clients])
+    answers = at_once(
+        [
+            lambda client=client: client.put(f"/v1/activities/{activity.id}/sign-up", json={}).json
+            for client in clients
+        ]
+    )
     assert sorted(answer["state"] for answer in answers) == ["confirmed"] + ["waitlisted"] * (THREADS - 1)
     assert sorted(answer["position"] for answer in answers if answer["position"]) == list(range(1, THREADS))
     assert check_invariants(database, activity.id) == (1, THREADS - 1)
@@ -66,7 +76,12 @@ def test_twelve_press_at_once_for_the_last_place(rush, database):
 def test_the_end_of_the_queue_is_not_passed(app, as_user, make, database):
     activity = make.activity(capacity=2, waitlist_capacity=3)
     clients = [as_user(make.person().id) for _ in range(THREADS)]
-    answers = at_once([lambda client=client: client.put(f"/v1/activities/{activity.id}/sign-up", json={}) for client in clients])
+    answers = at_once(
+        [
+            lambda client=client: client.put(f"/v1/activities/{activity.id}/sign-up", json={})
+            for client in clients
+        ]
+    )
     assert sorted(answer.status_code for answer in answers) == [200] * 5 + [409] * (THREADS - 5)
     assert check_invariants(database, activity.id) == (2, 3)
 
@@ -74,7 +89,12 @@ def test_the_end_of_the_queue_is_not_passed(app, as_user, make, database):
 def test_one_person_pressing_on_many_connections_has_one_place(as_user, make, database):
     activity, person = make.activity(capacity=5), make.person()
     clients = [as_user(person.id) for _ in range(THREADS)]
-    answers = at_once([lambda client=client: client.put(f"/v1/activities/{activity.id}/sign-up", json={}) for client in clients])
+    answers = at_once(
+        [
+            lambda client=client: client.put(f"/v1/activities/{activity.id}/sign-up", json={})
+            for client in clients
+        ]
+    )
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json["id"] for answer in answers}) == 1
     assert check_invariants(database, activity.id) == (1, 0)
@@ -98,7 +118,12 @@ def test_cancelling_races_signing_up_and_nobody_is_stranded(as_user, make, datab
         holder, newcomers = as_user(make.person().id), [as_user(make.person().id) for _ in range(3)]
         url = f"/v1/activities/{activity.id}/sign-up"
         holder.put(url, json={})
-        at_once([lambda: holder.delete(url), *(lambda client=client: client.put(url, json={}) for client in newcomers)])
+        at_once(
+            [
+                lambda: holder.delete(url),
+                *(lambda client=client: client.put(url, json={}) for client in newcomers),
+            ]
+        )
         assert check_invariants(database, activity.id) == (1, 2)
 
 
@@ -115,9 +140,22 @@ def test_every_path_at_the_last_places(as_user, make, database):
     body = officer.get(url).json
     kept = {
         name: body[name]
-        for name in ("title", "starts_at", "ends_at", "sign_up_opens_at", "sign_up_closes_at", "waitlist_capacity", "county_code")
+        for name in (
+            "title",
+            "starts_at",
+            "ends_at",
+            "sign_up_opens_at",
+            "sign_up_closes_at",
+            "waitlist_capacity",
+            "county_code",
+        )
     }
-    edit = {**kept, "project_id": body["project"]["id"], "org_id": body["org"]["id"], "place_name": body["place"]["name"]}
+    edit = {
+        **kept,
+        "project_id": body["project"]["id"],
+        "org_id": body["org"]["id"],
+        "place_name": body["place"]["name"],
+    }
 
     def resize(capacity):
         client = as_user(make.staff(Role.OFFICER, org=org).id)
@@ -140,16 +178,29 @@ def test_every_path_at_the_last_places(as_user, make, database):
         client = as_user(person.id)
         return lambda: client.delete(f"{url}/sign-up")
 
-    calls = [press(), press(), add(), add(), cancel(listed[0]), cancel(listed[4]), leave(inside[1]), leave(inside[5])]
+    calls = [
+        press(),
+        press(),
+        add(),
+        add(),
+        cancel(listed[0]),
+        cancel(listed[4]),
+        leave(inside[1]),
+        leave(inside[5]),
+    ]
     calls += [resize(5), resize(4), resize(2)]
     answers = at_once(calls)
-    assert all(answer.status_code < 500 for answer in answers), [answer.json for answer in answers if answer.status_code >= 500]
+    assert all(answer.status_code < 500 for answer in answers), [
+        answer.json for answer in answers if answer.status_code >= 500
+    ]
     check_invariants(database, activity.id)
 
 
 def test_a_random_schedule_leaves_nobody_stranded(as_user, make, database):
     dice = random.Random(7)
-    activities = [make.activity(capacity=dice.randint(1, 3), waitlist_capacity=dice.randint(0, 4)) for _ in range(5)]
+    activities = [
+        make.activity(capacity=dice.randint(1, 3), waitlist_capacity=dice.randint(0, 4)) for _ in range(5)
+    ]
     clients = [as_user(make.person().id) for _ in range(10)]
 
     def wander(index):
@@ -180,7 +231,9 @@ def test_check_in_races_leaving_and_one_of_them_wins(as_user, make, database, fr
         code = officer.get(f"{url}/check-in-code").json["code"]
         came, left = at_once(
             [
-                lambda url=url, code=code, clients=clients: clients[0].post(f"{url}/check-in", json={"code": code}),
+                lambda url=url, code=code, clients=clients: clients[0].post(
+                    f"{url}/check-in", json={"code": code}
+                ),
                 lambda url=url, clients=clients: clients[1].delete(f"{url}/sign-up"),
             ]
         )
@@ -205,7 +258,9 @@ def test_processes_share_the_last_places(settings, make, database):
     context = multiprocessing.get_context("spawn")
     start, results = context.Event(), context.Queue()
     quiet = replace(settings, log_level="ERROR", database_pool_size=4)
-    arguments = [(quiet, tokens[i::4], f"/v1/activities/{activity.id}/sign-up", start, results) for i in range(4)]
+    arguments = [
+        (quiet, tokens[i::4], f"/v1/activities/{activity.id}/sign-up", start, results) for i in range(4)
+    ]
     processes = [context.Process(target=_press_in_process, args=args) for args in arguments]
     for process in processes:
         process.start()
@@ -228,7 +283,16 @@ def test_a_statement_that_goes_round_the_service_cannot_oversell(make, database)
     def add(person, state):
         with database.transaction() as session:
             session.execute(
-                insert(SignUp), [{"activity_id": activity.id, "person_id": person.id, "state": state, "answers": {}, "created_at": activity.created_at}]
+                insert(SignUp),
+                [
+                    {
+                        "activity_id": activity.id,
+                        "person_id": person.id,
+                        "state": state,
+                        "answers": {},
+                        "created_at": activity.created_at,
+                    }
+                ],
             )
 
     add(people[0], SignUpState.CONFIRMED)
@@ -238,7 +302,9 @@ def test_a_statement_that_goes_round_the_service_cannot_oversell(make, database)
     with pytest.raises(IntegrityError):
         add(people[2], SignUpState.WAITLISTED)
     with pytest.raises(IntegrityError), database.transaction() as session:
-        session.execute(update(SignUp).where(SignUp.person_id == people[1].id).values(state=SignUpState.CONFIRMED))
+        session.execute(
+            update(SignUp).where(SignUp.person_id == people[1].id).values(state=SignUpState.CONFIRMED)
+        )
     with pytest.raises(IntegrityError), database.transaction() as session:
         session.execute(update(Activity).where(Activity.id == activity.id).values(capacity=0))
     with pytest.raises(IntegrityError), database.transaction() as session:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from engage.activities.models import Activity, ActivityStatus, Attendance, SignUp, SignUpState
-from engage.core import clock
+from sqlalchemy import select
+
+from engage.activities.models import Activity, ActivityStatus
 from engage.identity.models import PersonStatus
 from engage.messages.models import OutboxEntry
-from engage.orgs.models import MembershipStatus, Role
-from sqlalchemy import func, select
+from engage.orgs.models import MembershipStatus
 
 
 def url(activity, rest="sign-up"):
@@ -19,7 +19,9 @@ def url(activity, rest="sign-up"):
 
 def counters(database, activity):
     with database.reading() as db:
-        return tuple(db.execute(select(Activity.taken, Activity.waiting).where(Activity.id == activity.id)).one())
+        return tuple(
+            db.execute(select(Activity.taken, Activity.waiting).where(Activity.id == activity.id)).one()
+        )
 
 
 def test_a_free_place_is_confirmed_at_once(as_user, make, frozen, database):
@@ -60,7 +62,10 @@ def test_leaving_promotes_the_next_in_the_same_transaction(as_user, make, databa
         client.put(url(activity), json={})
     assert clients[0].delete(url(activity)).status_code == 204
     states = [client.get(url(activity)).json for client in clients[1:]]
-    assert [(state["state"], state["position"]) for state in states] == [("confirmed", None), ("waitlisted", 1)]
+    assert [(state["state"], state["position"]) for state in states] == [
+        ("confirmed", None),
+        ("waitlisted", 1),
+    ]
     assert counters(database, activity) == (1, 1)
     with database.reading() as db:
         told = db.execute(select(OutboxEntry.person_id, OutboxEntry.kind)).all()
@@ -99,7 +104,15 @@ def test_whoever_comes_back_queues_at_the_end(as_user, make):
     [
         ({"sign_up_opens_at": timedelta(hours=1)}, 409, "sign_up_not_open"),
         ({"sign_up_closes_at": timedelta(0)}, 409, "sign_up_closed"),
-        ({"starts_at": timedelta(hours=-3), "ends_at": timedelta(hours=-1), "sign_up_closes_at": timedelta(hours=-2)}, 409, "activity_over"),
+        (
+            {
+                "starts_at": timedelta(hours=-3),
+                "ends_at": timedelta(hours=-1),
+                "sign_up_closes_at": timedelta(hours=-2),
+            },
+            409,
+            "activity_over",
+        ),
         ({"status": ActivityStatus.CANCELLED}, 409, "activity_cancelled"),
         ({"status": ActivityStatus.SUMMARISED}, 409, "activity_over"),
         ({"status": ActivityStatus.DRAFT}, 404, "no_such_activity"),
@@ -111,8 +124,12 @@ def test_whoever_comes_back_queues_at_the_end(as_user, make):
         ({"members_only": True}, 403, "members_only"),
     ],
 )
-def test_an_activity_that_does_not_take_the_caller_says_why(as_user, make, frozen, database, values, status, code):
-    values = {name: frozen.now + value if isinstance(value, timedelta) else value for name, value in values.items()}
+def test_an_activity_that_does_not_take_the_caller_says_why(
+    as_user, make, frozen, database, values, status, code
+):
+    values = {
+        name: frozen.now + value if isinstance(value, timedelta) else value for name, value in values.items()
+    }
     activity = make.activity(**values)
     answer = as_user(make.person().id).put(url(activity), json={})
     assert (answer.status_code, answer.json["code"]) == (status, code)
@@ -130,7 +147,10 @@ def test_hometown_or_present_county_opens_an_activity(as_user, make):
     activity = make.activity(county_codes=["140524"])
     home = make.person(hometown_code="140524100", current_code="140100")
     here = make.person(hometown_code="140522", current_code="140524")
-    assert [as_user(person.id).put(url(activity), json={}).status_code for person in (home, here)] == [200, 200]
+    assert [as_user(person.id).put(url(activity), json={}).status_code for person in (home, here)] == [
+        200,
+        200,
+    ]
 
 
 def test_members_may_come_to_what_is_for_members(as_user, make):
@@ -169,7 +189,10 @@ def test_leaving_is_too_late_after_the_start(as_user, make, frozen, database):
 def test_my_sign_ups_are_upcoming_or_past(as_user, make, frozen):
     person = make.person()
     client = as_user(person.id)
-    soon, later = make.activity(starts_at=frozen.now + timedelta(hours=2), ends_at=frozen.now + timedelta(hours=30)), make.activity()
+    soon, later = (
+        make.activity(starts_at=frozen.now + timedelta(hours=2), ends_at=frozen.now + timedelta(hours=30)),
+        make.activity(),
+    )
     for activity in (later, soon):
         client.put(url(activity), json={})
     upcoming = client.get("/v1/me/sign-ups").json["items"]
@@ -178,7 +201,10 @@ def test_my_sign_ups_are_upcoming_or_past(as_user, make, frozen):
     frozen.move(days=3)
     client = as_user(person.id)
     past = client.get("/v1/me/sign-ups?when=past").json["items"]
-    assert [(item["activity"]["id"], item["attendance"]) for item in past] == [(str(later.id), "absent"), (str(soon.id), "absent")]
+    assert [(item["activity"]["id"], item["attendance"]) for item in past] == [
+        (str(later.id), "absent"),
+        (str(soon.id), "absent"),
+    ]
 
 
 def test_my_sign_ups_are_paged(as_user, make):

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import Integer, Select, String, Uuid, bindparam, case, func, literal, or_, select
+from sqlalchemy import Integer, String, Uuid, bindparam, case, func, literal, or_, select
 
 from engage.activities.access import LATER, is_public, manageable
 from engage.activities.errors import NoSuchActivity
@@ -90,7 +90,7 @@ def card(row: Any, now: datetime, distance: float | None = None) -> dict[str, An
     }
 
 
-def cards(*more: Any) -> Select[Any]:
+def cards(*more: Any) -> Any:
     """Return the select of the card columns, then of ``more``."""
     return (
         select(*CARD, *more)
@@ -127,7 +127,7 @@ _FILTERS: Final[dict[str, Any]] = {
 
 
 @cache
-def _list_statement(filters: frozenset[str]) -> Select[Any]:
+def _list_statement(filters: frozenset[str]) -> Any:
     """Return the statement for a set of filters; building one costs more than running it."""
     statement = cards().where(*(_FILTERS[name]() for name in sorted(filters)))
     return statement.order_by(Activity.starts_at, Activity.id).limit(bindparam("rows", type_=Integer()))
@@ -145,7 +145,7 @@ def list_activities(look: Context, query: dict[str, Any]) -> Page:
     after = pager.after()
     if after:
         values |= {"after": True, "after_at": after[0], "after_id": after[1]}
-    statement = _list_statement(frozenset(values) & _FILTERS.keys())
+    statement = _list_statement(frozenset(_FILTERS.keys() & values.keys()))
     rows = look.db.execute(statement, {**values, "rows": query["limit"] + 1}).all()
     items = [card(row, look.now) for row in rows]
     return pager.page(items, lambda item: [item["starts_at"], item["id"]])
@@ -176,7 +176,9 @@ def _values(look: Context, query: dict[str, Any]) -> dict[str, Any]:
 def _near_page(look: Context, query: dict[str, Any], pager: Pager, values: dict[str, Any]) -> Page:
     after = pager.after()
     near: Point = query["near"]
-    statement = _list_statement(frozenset(values) & _FILTERS.keys()).where(_inside(box_around(near, query["radius_m"])))
+    statement = _list_statement(frozenset(_FILTERS.keys() & values.keys())).where(
+        _inside(box_around(near, query["radius_m"]))
+    )
     rows = look.db.execute(statement, {**values, "rows": _MAX_NEAR}).all()
     found = [
         (distance, row)
@@ -208,11 +210,13 @@ _EXTRA: Final = (
 
 
 @cache
-def _detail_statement(*, known: bool) -> Select[Any]:
+def _detail_statement(*, known: bool) -> Any:
     activity_id = bindparam("activity_id", type_=Uuid())
     if not known:
-        return cards(*_EXTRA, literal(value=False)).join(Org, Org.id == Activity.org_id).where(
-            Activity.id == activity_id, is_public()
+        return (
+            cards(*_EXTRA, literal(value=False))
+            .join(Org, Org.id == Activity.org_id)
+            .where(Activity.id == activity_id, is_public())
         )
     turn = case((SignUp.state == SignUpState.WAITLISTED, position(Activity.id, SignUp.seq)))
     staff = manageable(LATER)
@@ -222,7 +226,9 @@ def _detail_statement(*, known: bool) -> Select[Any]:
         .join(Org, Org.id == Activity.org_id)
         .outerjoin(
             SignUp,
-            (SignUp.activity_id == Activity.id) & (SignUp.person_id == LATER.actor.id) & (SignUp.state != SignUpState.CANCELLED),
+            (SignUp.activity_id == Activity.id)
+            & (SignUp.person_id == LATER.actor.id)
+            & (SignUp.state != SignUpState.CANCELLED),
         )
         .outerjoin(CheckIn, (CheckIn.activity_id == Activity.id) & (CheckIn.person_id == LATER.actor.id))
         .where(Activity.id == activity_id, or_(is_public(), staff))
@@ -237,7 +243,11 @@ def read_activity(look: Context, activity_id: UUID) -> dict[str, Any]:
 
     """
     known = look.actor.id is not None
-    values = {"activity_id": activity_id, "me": look.actor.id, "now": look.now} if known else {"activity_id": activity_id}
+    values = (
+        {"activity_id": activity_id, "me": look.actor.id, "now": look.now}
+        if known
+        else {"activity_id": activity_id}
+    )
     row = look.db.execute(_detail_statement(known=known), values).one_or_none()
     if row is None:
         raise NoSuchActivity

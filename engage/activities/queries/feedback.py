@@ -53,7 +53,9 @@ def list_feedback(look: Context, activity_id: UUID, query: dict[str, Any]) -> Pa
     """
     require_manageable(look, activity_id)
     pager = Pager(look.settings, f"feedback:{activity_id}", query)
-    statement = select(Feedback.id, Feedback.stars, Feedback.text, Feedback.created_at).where(Feedback.activity_id == activity_id)
+    statement = select(Feedback.id, Feedback.stars, Feedback.text, Feedback.created_at).where(
+        Feedback.activity_id == activity_id
+    )
     after = pager.after()
     if after:
         statement = statement.where(Feedback.id > after[0])

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 def _columns() -> Any:
     return select(
-        Project.id, Project.name, Project.summary, Project.status, Project.org_id, Org.name.label("org_name"), Project.version
+        Project.id,
+        Project.name,
+        Project.summary,
+        Project.status,
+        Project.org_id,
+        Org.name.label("org_name"),
+        Project.version,
     ).join(Org, Org.id == Project.org_id)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Select, Uuid, bindparam, case, exists, select
 from engage.activities.access import PUBLIC, require_manageable
 from engage.activities.errors import NoSuchActivity, NoSuchSignUp
 from engage.activities.models import Activity, ActivityStatus, CheckIn, SignUp, SignUpState
-from engage.activities.queries.activities import CARD, cards, card
+from engage.activities.queries.activities import CARD, card, cards
 from engage.activities.queries.states import attendance_of, position
 from engage.core.clock import age_on, shanghai_day
 from engage.core.paging import Page, Pager, beyond
@@ -49,7 +49,12 @@ def _rules_statement() -> Select[Any]:
             CheckIn.checked_in_at,
         )
         .outerjoin(CheckIn, (CheckIn.activity_id == Activity.id) & (CheckIn.person_id == me))
-        .outerjoin(SignUp, (SignUp.activity_id == Activity.id) & (SignUp.person_id == me) & (SignUp.state != SignUpState.CANCELLED))
+        .outerjoin(
+            SignUp,
+            (SignUp.activity_id == Activity.id)
+            & (SignUp.person_id == me)
+            & (SignUp.state != SignUpState.CANCELLED),
+        )
         .where(Activity.id == bindparam("activity_id", type_=Uuid()), Activity.status.in_(PUBLIC))
     )
 
@@ -126,7 +131,9 @@ def list_my_sign_ups(look: Context, query: dict[str, Any]) -> Page:
         statement = statement.where(beyond(keys, after, descending=past))
     statement = statement.order_by(*(key.desc() if past else key for key in keys))
     rows = look.db.execute(statement.limit(query["limit"] + 1)).all()
-    return pager.page([_with_activity(row, look) for row in rows], lambda item: [item["activity"]["starts_at"], item["id"]])
+    return pager.page(
+        [_with_activity(row, look) for row in rows], lambda item: [item["activity"]["starts_at"], item["id"]]
+    )
 
 
 def _with_activity(row: Any, look: Context) -> dict[str, Any]:

@@ -21,7 +21,12 @@ _STORED: Final = {
 
 
 def state_of(
-    status: ActivityStatus, opens_at: datetime, closes_at: datetime, starts_at: datetime, ends_at: datetime, now: datetime
+    status: ActivityStatus,
+    opens_at: datetime,
+    closes_at: datetime,
+    starts_at: datetime,
+    ends_at: datetime,
+    now: datetime,
 ) -> ActivityState:
     """Return the state people see at an instant (domain: youth homes and hubs, states of an activity)."""
     if status is not ActivityStatus.PUBLISHED:
@@ -36,7 +41,12 @@ def state_of(
 
 
 def attendance_of(
-    state: SignUpState, status: ActivityStatus, ends_at: datetime, checked_in: object, excused: object, now: datetime
+    state: SignUpState,
+    status: ActivityStatus,
+    ends_at: datetime,
+    checked_in: object,
+    excused: object,
+    now: datetime,
 ) -> Attendance | None:
     """Return what became of a confirmed sign-up; None while it is open, and for whoever never had a place.
 
@@ -57,6 +67,8 @@ def position(activity_id: Any, seq: Any) -> Any:
     return (
         select(func.count())
         .select_from(ahead)
-        .where(ahead.c.activity_id == activity_id, ahead.c.state == SignUpState.WAITLISTED, ahead.c.seq <= seq)
+        .where(
+            ahead.c.activity_id == activity_id, ahead.c.state == SignUpState.WAITLISTED, ahead.c.seq <= seq
+        )
         .scalar_subquery()
     )

@@ -39,7 +39,15 @@ api: Final = Api("活动 · Activities")
 _SHORT: Final = "private, no-cache"
 
 
-@api.operation("GET", "/activities", access=anyone, zh="活动列表", query=ActivitiesQuery, returns=ActivityPage, cache=_SHORT)
+@api.operation(
+    "GET",
+    "/activities",
+    access=anyone,
+    zh="活动列表",
+    query=ActivitiesQuery,
+    returns=ActivityPage,
+    cache=_SHORT,
+)
 def list_activities(look: Look, query: dict[str, Any]) -> Page:
     """List activities by start, or by distance around a point.
 
@@ -50,7 +58,15 @@ def list_activities(look: Look, query: dict[str, Any]) -> Page:
     return queries.list_activities(look, query)
 
 
-@api.operation("GET", "/activities/{activity_id}", access=anyone, zh="活动详情与我的报名", returns=ActivityOut, refuses=[NoSuchActivity], cache=_SHORT)
+@api.operation(
+    "GET",
+    "/activities/{activity_id}",
+    access=anyone,
+    zh="活动详情与我的报名",
+    returns=ActivityOut,
+    refuses=[NoSuchActivity],
+    cache=_SHORT,
+)
 def read_activity(look: Look, activity_id: UUID) -> dict[str, Any]:
     """Read an activity, with the caller's own sign-up and the places left."""
     return queries.read_activity(look, activity_id)

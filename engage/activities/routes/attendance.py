@@ -92,7 +92,14 @@ def give_feedback(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[s
     return feedback.give_feedback(work, activity_id, body["stars"], body["text"])
 
 
-@api.operation("GET", "/activities/{activity_id}/feedback", access=member, zh="我的评价", returns=MyFeedbackOut, refuses=[NoFeedback])
+@api.operation(
+    "GET",
+    "/activities/{activity_id}/feedback",
+    access=member,
+    zh="我的评价",
+    returns=MyFeedbackOut,
+    refuses=[NoFeedback],
+)
 def read_my_feedback(look: Look, activity_id: UUID) -> dict[str, Any]:
     """Read the caller's own feedback."""
     return queries.my_feedback(look, activity_id)

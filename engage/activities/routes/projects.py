@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engage.activities.errors import NoSuchProject, ProjectNameTaken
 from engage.activities.queries import projects as queries
-from engage.activities.schemas.activity import ProjectEditIn, ProjectIn, ProjectOut, ProjectPage, ProjectsQuery
+from engage.activities.schemas.activity import (
+    ProjectEditIn,
+    ProjectIn,
+    ProjectOut,
+    ProjectPage,
+    ProjectsQuery,
+)
 from engage.activities.service import projects as service
 from engage.core.errors import NotAllowed
 from engage.core.http import Api
@@ -24,13 +30,23 @@ api: Final = Api("项目 · Projects")
 _SHORT: Final = "private, no-cache"
 
 
-@api.operation("GET", "/projects", access=anyone, zh="项目列表", query=ProjectsQuery, returns=ProjectPage, cache=_SHORT)
+@api.operation(
+    "GET", "/projects", access=anyone, zh="项目列表", query=ProjectsQuery, returns=ProjectPage, cache=_SHORT
+)
 def list_projects(look: Look, query: dict[str, Any]) -> Page:
     """List active projects by name."""
     return queries.list_projects(look, query)
 
 
-@api.operation("GET", "/projects/{project_id}", access=anyone, zh="项目详情", returns=ProjectOut, refuses=[NoSuchProject], cache=_SHORT)
+@api.operation(
+    "GET",
+    "/projects/{project_id}",
+    access=anyone,
+    zh="项目详情",
+    returns=ProjectOut,
+    refuses=[NoSuchProject],
+    cache=_SHORT,
+)
 def read_project(look: Look, project_id: UUID) -> dict[str, Any]:
     """Read a project."""
     return queries.read_project(look, project_id)

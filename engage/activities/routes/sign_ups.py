@@ -83,7 +83,9 @@ def leave_activity(work: Work, activity_id: UUID) -> None:
     service.leave(work, activity_id)
 
 
-@api.operation("GET", "/me/sign-ups", access=member, zh="我的全部报名", query=MySignUpsQuery, returns=MySignUpPage)
+@api.operation(
+    "GET", "/me/sign-ups", access=member, zh="我的全部报名", query=MySignUpsQuery, returns=MySignUpPage
+)
 def list_my_sign_ups(look: Look, query: dict[str, Any]) -> Page:
     """List the caller's sign-ups, upcoming or past."""
     return queries.list_my_sign_ups(look, query)

@@ -39,12 +39,16 @@ class RefOut(Out):
 
 
 class ProjectsQuery(PageQuery):
-    q = Text(30, load_default=None, metadata={"example": "讲师", "description": "名称包含 · part of the name"})
+    q = Text(
+        30, load_default=None, metadata={"example": "讲师", "description": "名称包含 · part of the name"}
+    )
 
 
 class ProjectIn(In):
     name = Text(40, required=True, metadata={"example": "团青有约"})
-    summary = Text(2000, 0, lines=True, load_default=None, allow_none=True, metadata={"example": "与青年面对面交流。"})
+    summary = Text(
+        2000, 0, lines=True, load_default=None, allow_none=True, metadata={"example": "与青年面对面交流。"}
+    )
     org_id = Id(required=True, metadata={"example": _ID})
 
 
@@ -72,12 +76,16 @@ class ActivitiesQuery(NearPageQuery):
     org_id = Id(load_default=None)
     county = DivisionCode(load_default=None, metadata={"example": "140502"})
     q = Text(30, load_default=None, metadata={"description": "标题或项目名包含 · part of title or project"})
-    open = Flag(load_default=False, metadata={"description": "只看现在能报名的 · only those open for sign-up now"})
-    managed = Flag(load_default=False, metadata={"description": "我管理的，含草稿 · those I manage, drafts too"})
+    open = Flag(
+        load_default=False, metadata={"description": "只看现在能报名的 · only those open for sign-up now"}
+    )
+    managed = Flag(
+        load_default=False, metadata={"description": "我管理的，含草稿 · those I manage, drafts too"}
+    )
     to = Day(load_default=None, metadata={"example": "2026-10-31"})
 
     class Meta(NearPageQuery.Meta):
-        include = {"from": Day(load_default=None, metadata={"example": "2026-10-01"})}  # noqa: RUF012 - marshmallow's own form
+        include = {"from": Day(load_default=None, metadata={"example": "2026-10-01"})}
 
     @validates_schema
     def _in_order(self, data: dict[str, Any], **_: Any) -> None:
@@ -90,7 +98,9 @@ class QuestionIn(In):
     kind = Choice(QuestionKind, required=True, metadata={"example": "choice"})
     label = Text(100, required=True, metadata={"example": "您的午餐选择？"})
     required = Flag(load_default=False)
-    choices = Listed(Text(60), MAX_CHOICES, unique=True, load_default=list, metadata={"example": ["素食", "不限"]})
+    choices = Listed(
+        Text(60), MAX_CHOICES, unique=True, load_default=list, metadata={"example": ["素食", "不限"]}
+    )
     max_length = Whole(1, 500, load_default=None, allow_none=True)
     min = Decimal(-1e9, 1e9, load_default=None, allow_none=True)
     max = Decimal(-1e9, 1e9, load_default=None, allow_none=True)
@@ -124,14 +134,22 @@ class QuestionOut(Out):
 
 class ActivityIn(In):
     title = Text(60, required=True, metadata={"example": "团青有约：青年创业分享会"})
-    summary = Text(4000, 0, lines=True, load_default=None, allow_none=True, metadata={"example": "三位返乡青年谈创业。"})
+    summary = Text(
+        4000, 0, lines=True, load_default=None, allow_none=True, metadata={"example": "三位返乡青年谈创业。"}
+    )
     project_id = Id(required=True, metadata={"example": _ID})
-    org_id = Id(load_default=None, allow_none=True, metadata={"description": "缺省为站点所属组织 · default: the hub's"})
+    org_id = Id(
+        load_default=None,
+        allow_none=True,
+        metadata={"description": "缺省为站点所属组织 · default: the hub's"},
+    )
     hub_id = Id(load_default=None, allow_none=True, metadata={"example": _ID})
     place_name = Text(80, load_default=None, allow_none=True, metadata={"example": "二楼报告厅"})
     address = Text(200, load_default=None, allow_none=True)
     position = Inner(PositionIn, load_default=None, allow_none=True)
-    county_code = DivisionCode(load_default=None, allow_none=True, metadata={"description": "缺省为站点所在县 · default: the hub's"})
+    county_code = DivisionCode(
+        load_default=None, allow_none=True, metadata={"description": "缺省为站点所在县 · default: the hub's"}
+    )
     starts_at = Instant(required=True, metadata={"example": "2026-12-05T14:00:00+08:00"})
     ends_at = Instant(required=True, metadata={"example": "2026-12-05T16:00:00+08:00"})
     sign_up_opens_at = Instant(required=True, metadata={"example": "2026-11-25T20:00:00+08:00"})
@@ -140,7 +158,9 @@ class ActivityIn(In):
     waitlist_capacity = Whole(0, MAX_PLACES, load_default=0, metadata={"example": 20})
     min_age = Whole(0, 120, load_default=None, allow_none=True)
     max_age = Whole(0, 120, load_default=None, allow_none=True)
-    county_codes = Listed(DivisionCode(), 50, unique=True, load_default=list, metadata={"example": ["140502"]})
+    county_codes = Listed(
+        DivisionCode(), 50, unique=True, load_default=list, metadata={"example": ["140502"]}
+    )
     members_only = Flag(load_default=False)
     questions = Listed(Inner(QuestionIn), MAX_QUESTIONS, load_default=list)
     service_minutes = Whole(0, 10_080, load_default=0, metadata={"example": 120})
@@ -204,7 +224,11 @@ class MySignUpStateOut(Out):
 
     id = Id(required=True, metadata={"example": _ID})
     state = Choice(SignUpState, required=True, metadata={"example": "waitlisted"})
-    position = Whole(required=True, allow_none=True, metadata={"example": 3, "description": "候补位次，1 为下一位 · 1 is next"})
+    position = Whole(
+        required=True,
+        allow_none=True,
+        metadata={"example": 3, "description": "候补位次，1 为下一位 · 1 is next"},
+    )
     created_at = Instant(required=True, metadata={"example": "2026-11-25T20:00:03+08:00"})
     checked_in_at = Instant(required=True, allow_none=True, metadata={"example": None})
     attendance = Choice(Attendance, required=True, allow_none=True, metadata={"example": None})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from engage.activities.models import Attendance, CheckInMethod, SignUpState
+from engage.activities.models import CheckInMethod, SignUpState
 from engage.activities.schemas.activity import MAX_QUESTIONS, ActivityCardOut, MySignUpStateOut
 from engage.core.schemas import (
     AnyJson,
@@ -41,7 +41,13 @@ class UploadResult(StrEnum):
 
 class AnswerIn(In):
     question_id = Text(20, required=True, metadata={"example": "q1"})
-    value = AnyJson(required=True, metadata={"example": "素食", "description": "文字、数字、选项或选项列表 · text, number, choice or list of choices"})
+    value = AnyJson(
+        required=True,
+        metadata={
+            "example": "素食",
+            "description": "文字、数字、选项或选项列表 · text, number, choice or list of choices",
+        },
+    )
 
 
 class AnswerOut(Out):
@@ -76,7 +82,11 @@ class SignedUpPersonOut(Out):
     id = Id(required=True, metadata={"example": _ID})
     name = Text(40, required=True, allow_none=True, metadata={"example": "李晓"})
     gender = Choice(Gender, required=True, allow_none=True, metadata={"example": "female"})
-    age = Whole(required=True, allow_none=True, metadata={"example": 22, "description": "活动当日周岁 · on the day of the activity"})
+    age = Whole(
+        required=True,
+        allow_none=True,
+        metadata={"example": 22, "description": "活动当日周岁 · on the day of the activity"},
+    )
 
 
 class StaffSignUpOut(SignUpOut):
@@ -100,8 +110,12 @@ class AddPersonIn(In):
 class CheckInCodeOut(Out):
     code = Text(8, required=True, metadata={"example": "K7QF2M4X"})
     image = Text(20_000, required=True, metadata={"example": "data:image/png;base64,iVBORw0KGgo="})
-    shown_until = Instant(required=True, metadata={"example": _AT, "description": "此时换新码 · when the next code follows"})
-    expires_at = Instant(required=True, metadata={"example": _AT, "description": "此后不再有效 · not taken from then on"})
+    shown_until = Instant(
+        required=True, metadata={"example": _AT, "description": "此时换新码 · when the next code follows"}
+    )
+    expires_at = Instant(
+        required=True, metadata={"example": _AT, "description": "此后不再有效 · not taken from then on"}
+    )
 
 
 class CheckInIn(In):
@@ -115,7 +129,9 @@ class CheckInOut(Out):
 
 class ScannedIn(In):
     person_id = Id(required=True, metadata={"example": _ID})
-    scanned_at = Instant(required=True, metadata={"example": _AT, "description": "设备时间 · the device's time"})
+    scanned_at = Instant(
+        required=True, metadata={"example": _AT, "description": "设备时间 · the device's time"}
+    )
 
 
 class UploadIn(In):
@@ -125,7 +141,12 @@ class UploadIn(In):
 class UploadedOut(Out):
     person_id = Id(required=True, metadata={"example": _ID})
     result = Choice(UploadResult, required=True, metadata={"example": "accepted"})
-    code = Text(40, required=True, allow_none=True, metadata={"example": None, "description": "拒绝原因代码 · why it was refused"})
+    code = Text(
+        40,
+        required=True,
+        allow_none=True,
+        metadata={"example": None, "description": "拒绝原因代码 · why it was refused"},
+    )
 
 
 class UploadOut(Out):

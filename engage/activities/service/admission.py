@@ -87,7 +87,7 @@ class Admission:
     position: int | None
 
 
-class AlreadyIn(Exception):  # noqa: N818 - an outcome, not a failure
+class AlreadyIn(Exception):
     """The person has a live sign-up already; nothing was changed."""
 
 
@@ -141,7 +141,9 @@ def _is_second_live(error: IntegrityError) -> bool:
 
 def lock(work: Work, activity_id: UUID) -> None:
     """Hold the row of an activity until the transaction ends; every freeing path begins with this."""
-    work.session.execute(select(Activity.id).where(Activity.id == activity_id).with_for_update(key_share=True))
+    work.session.execute(
+        select(Activity.id).where(Activity.id == activity_id).with_for_update(key_share=True)
+    )
 
 
 def cancel(work: Work, sign_up_id: UUID, reason: str | None = None) -> bool:
@@ -170,8 +172,12 @@ def cancel(work: Work, sign_up_id: UUID, reason: str | None = None) -> bool:
 def promote(work: Work, activity_id: UUID) -> int:
     """Give the free places of a locked activity to the head of its queue, in order of arrival; return how many."""
     row = work.session.execute(
-        select(Activity.capacity - Activity.taken, Activity.waiting, Activity.title, Activity.starts_at).where(
-            Activity.id == activity_id, Activity.status == ActivityStatus.PUBLISHED, Activity.ends_at > work.now
+        select(
+            Activity.capacity - Activity.taken, Activity.waiting, Activity.title, Activity.starts_at
+        ).where(
+            Activity.id == activity_id,
+            Activity.status == ActivityStatus.PUBLISHED,
+            Activity.ends_at > work.now,
         )
     ).one_or_none()
     if row is None:
@@ -198,4 +204,3 @@ def promote(work: Work, activity_id: UUID) -> int:
             activity_id=str(activity_id), title=title, starts_at=starts_at.isoformat(),
         )  # fmt: skip
     return len(promoted)
-

@@ -129,10 +129,20 @@ def check_in(look: Look, activity_id: UUID, code: str) -> dict[str, Any]:
 
     """
     row = look.db.execute(
-        select(Activity.status, Activity.starts_at, Activity.ends_at, SignUp.id, SignUp.state, CheckIn.checked_in_at, CheckIn.method)
+        select(
+            Activity.status,
+            Activity.starts_at,
+            Activity.ends_at,
+            SignUp.id,
+            SignUp.state,
+            CheckIn.checked_in_at,
+            CheckIn.method,
+        )
         .outerjoin(
             SignUp,
-            (SignUp.activity_id == Activity.id) & (SignUp.person_id == look.actor.id) & (SignUp.state != SignUpState.CANCELLED),
+            (SignUp.activity_id == Activity.id)
+            & (SignUp.person_id == look.actor.id)
+            & (SignUp.state != SignUpState.CANCELLED),
         )
         .outerjoin(CheckIn, (CheckIn.activity_id == Activity.id) & (CheckIn.person_id == look.actor.id))
         .where(Activity.id == activity_id, Activity.status.in_(PUBLIC))
@@ -188,7 +198,9 @@ def _record(
 
 def _recorded(look: Context, activity_id: UUID, person_id: UUID) -> dict[str, Any]:
     row = look.db.execute(
-        select(CheckIn.checked_in_at, CheckIn.method).where(CheckIn.activity_id == activity_id, CheckIn.person_id == person_id)
+        select(CheckIn.checked_in_at, CheckIn.method).where(
+            CheckIn.activity_id == activity_id, CheckIn.person_id == person_id
+        )
     ).one_or_none()
     if row is None:  # the place was cancelled while the code was on its way
         raise NoSuchSignUp
@@ -216,7 +228,9 @@ def upload(work: Work, activity_id: UUID, items: list[dict[str, Any]]) -> dict[s
 def _places(work: Work, activity_id: UUID, person_ids: set[UUID]) -> dict[UUID, tuple[UUID, SignUpState]]:
     rows = work.session.execute(
         select(SignUp.person_id, SignUp.id, SignUp.state).where(
-            SignUp.activity_id == activity_id, SignUp.person_id.in_(person_ids), SignUp.state != SignUpState.CANCELLED
+            SignUp.activity_id == activity_id,
+            SignUp.person_id.in_(person_ids),
+            SignUp.state != SignUpState.CANCELLED,
         )
     )
     return {person_id: (sign_up_id, state) for person_id, sign_up_id, state in rows}
@@ -239,7 +253,11 @@ def _take_in(
 
 
 def _fault(
-    activity: Activity, sign_up_id: UUID | None, state: SignUpState | None, claimed_at: datetime, now: datetime
+    activity: Activity,
+    sign_up_id: UUID | None,
+    state: SignUpState | None,
+    claimed_at: datetime,
+    now: datetime,
 ) -> str | None:
     if sign_up_id is None:
         return NoSuchSignUp.code

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -15,8 +14,6 @@ from engage.activities.queries.feedback import FEEDBACK_EDITABLE_FOR, my_feedbac
 
 if TYPE_CHECKING:
     from engage.core.db import Work
-
-
 
 
 def give_feedback(work: Work, activity_id: UUID, stars: int, text: str | None) -> dict[str, Any]:

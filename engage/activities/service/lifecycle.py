@@ -44,7 +44,12 @@ def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
         InvalidInput: project, hub or counties that cannot be used.
 
     """
-    values = {**_checked(work, body), "created_by": work.actor.id, "created_at": work.now, "updated_at": work.now}
+    values = {
+        **_checked(work, body),
+        "created_by": work.actor.id,
+        "created_at": work.now,
+        "updated_at": work.now,
+    }
     activity = Activity(**values)
     work.session.add(activity)
     work.session.flush()
@@ -101,7 +106,9 @@ def _bad_counties(work: Work, values: dict[str, Any]) -> list[Issue]:
 
 
 def _numbered(questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**question, "id": question["id"] or f"q{number}"} for number, question in enumerate(questions, 1)]
+    return [
+        {**question, "id": question["id"] or f"q{number}"} for number, question in enumerate(questions, 1)
+    ]
 
 
 def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: int | None) -> dict[str, Any]:
@@ -117,7 +124,9 @@ def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: 
     """
     activity = activity_to_manage(work, activity_id)
     activity.accept_version(version)
-    if activity.status not in _EDITABLE or (activity.status is ActivityStatus.PUBLISHED and work.now >= activity.ends_at):
+    if activity.status not in _EDITABLE or (
+        activity.status is ActivityStatus.PUBLISHED and work.now >= activity.ends_at
+    ):
         raise ActivityNotEditable
     values = _checked(work, body)
     _refuse_losses(activity, values)
@@ -135,7 +144,9 @@ def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: 
     activity.waitlist_capacity = waitlist_capacity
     work.session.flush()
     if moved and activity.status is ActivityStatus.PUBLISHED:
-        _tell_everybody(work, activity, MessageKind.ACTIVITY_CHANGED, starts_at=activity.starts_at.isoformat())
+        _tell_everybody(
+            work, activity, MessageKind.ACTIVITY_CHANGED, starts_at=activity.starts_at.isoformat()
+        )
     return read_activity(work, activity_id)
 
 
@@ -160,7 +171,9 @@ def _refuse_losses(activity: Activity, values: dict[str, Any]) -> None:
 def _tell_everybody(work: Work, activity: Activity, kind: MessageKind, **params: str) -> None:
     """Put a message for everybody with a live sign-up into the outbox: two statements, however many there are."""
     people = work.session.scalars(
-        select(SignUp.person_id).where(SignUp.activity_id == activity.id, SignUp.state != SignUpState.CANCELLED)
+        select(SignUp.person_id).where(
+            SignUp.activity_id == activity.id, SignUp.state != SignUpState.CANCELLED
+        )
     )
     messages.enqueue_all(
         work.session, work.now, people, kind, activity_id=str(activity.id), title=activity.title, **params

@@ -53,5 +53,7 @@ def edit_project(work: Work, project_id: UUID, body: dict[str, Any], version: in
 
 
 def _refuse_taken(work: Work, name: str, but: UUID | None) -> None:
-    if work.session.scalar(select(exists().where(Project.name == name, Project.id != but if but else Project.id.is_not(None)))):
+    if work.session.scalar(
+        select(exists().where(Project.name == name, Project.id != but if but else Project.id.is_not(None)))
+    ):
         raise ProjectNameTaken

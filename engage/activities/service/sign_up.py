@@ -104,7 +104,9 @@ def _again(look: Look, rules: Any, given: list[dict[str, Any]] | None) -> dict[s
     answers = check_answers(rules.questions, given)
     with look.atomic():
         look.db.execute(
-            update(SignUp).where(SignUp.id == rules.sign_up_id, SignUp.state != SignUpState.CANCELLED).values(answers=answers)
+            update(SignUp)
+            .where(SignUp.id == rules.sign_up_id, SignUp.state != SignUpState.CANCELLED)
+            .values(answers=answers)
         )
     return {**_own(rules), "answers": sign_ups.listed(answers)}
 
@@ -143,9 +145,13 @@ def check_eligible(rules: Any, person: Any) -> None:
     if not (person.name and person.birth_on and person.hometown_code and person.current_code):
         raise ProfileIncomplete
     age = age_on(person.birth_on, shanghai_day(rules.starts_at))
-    if (rules.min_age is not None and age < rules.min_age) or (rules.max_age is not None and age > rules.max_age):
+    if (rules.min_age is not None and age < rules.min_age) or (
+        rules.max_age is not None and age > rules.max_age
+    ):
         raise AgeNotAllowed
-    if rules.county_codes and not {county_of(person.hometown_code), county_of(person.current_code)} & set(rules.county_codes):
+    if rules.county_codes and not {county_of(person.hometown_code), county_of(person.current_code)} & set(
+        rules.county_codes
+    ):
         raise CountyNotAllowed
     if rules.members_only and not rules.is_member:
         raise MembersOnly
@@ -165,7 +171,9 @@ def leave(work: Work, activity_id: UUID) -> None:
         select(Activity.starts_at, SignUp.id)
         .outerjoin(
             SignUp,
-            (SignUp.activity_id == Activity.id) & (SignUp.person_id == work.actor.id) & (SignUp.state != SignUpState.CANCELLED),
+            (SignUp.activity_id == Activity.id)
+            & (SignUp.person_id == work.actor.id)
+            & (SignUp.state != SignUpState.CANCELLED),
         )
         .where(Activity.id == activity_id, Activity.status.in_(PUBLIC))
     ).one_or_none()
@@ -262,7 +270,9 @@ def cancel_for(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> 
 
 def _of_activity(work: Work, activity_id: UUID, sign_up_id: UUID) -> tuple[UUID, SignUpState]:
     row = work.session.execute(
-        select(SignUp.person_id, SignUp.state).where(SignUp.id == sign_up_id, SignUp.activity_id == activity_id)
+        select(SignUp.person_id, SignUp.state).where(
+            SignUp.id == sign_up_id, SignUp.activity_id == activity_id
+        )
     ).one_or_none()
     if row is None:
         raise NoSuchSignUp
