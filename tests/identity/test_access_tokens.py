@@ -257,3 +257,10 @@ def test_without_a_token_one_is_asked_to_log_in(client):
     answer = client.get(MEMBERS_ONLY)
     assert (answer.status_code, answer.json["code"]) == (401, "not_logged_in")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_what_anyone_may_read_can_be_asked_with_a_good_token_or_none(client, as_user, make, frozen):
+    assert client.get("/v1/hubs").status_code == 200
+    assert as_user(make.person().id).get("/v1/hubs").status_code == 200
+    answer = client.get("/v1/hubs", headers={"Authorization": "Bearer x"})
+    assert (answer.status_code, answer.json["code"]) == (401, "token_invalid")

@@ -71,3 +71,28 @@ def test_a_whole_life_of_a_session_leaves_no_secret_in_the_log(client, gateway, 
         successor["refresh_token"],
     ]
     assert [secret for secret in secrets if secret in written] == []
+
+
+def test_the_way_to_wechat_leaves_no_secret_in_the_log_either(client, wechat, settings, lines):
+    wechat.add_user("youth", phone="13800138000")
+    code, phone_code = wechat.login_code("youth"), wechat.phone_code("youth")
+    tokens = client.post("/v1/auth/wechat/login", json={"code": code}).json
+    bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+    profile = {"name": "李晓燕", "gender": "female", "birth_on": "2006-03-05", "hometown_code": "140524"}
+    profile |= {"current_code": "140100", "phone_code": phone_code}
+    assert client.put("/v1/me", json=profile, headers=bearer).status_code == 200
+    assert client.put("/v1/me", json=profile, headers=bearer).status_code == 422
+    wechat.fault("/sns/jscode2session", errcode=40163, errmsg=f"code been used {code}", times=1)
+    client.post("/v1/auth/wechat/login", json={"code": wechat.login_code("youth")})
+
+    written = "\n".join(lines)
+    assert written
+    secrets = [
+        code,
+        phone_code,
+        wechat.openid("youth"),
+        "13800138000",
+        settings.wechat_secret,
+        *tokens.values(),
+    ]
+    assert [each for each in secrets if isinstance(each, str) and len(each) > 10 and each in written] == []
