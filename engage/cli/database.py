@@ -34,9 +34,7 @@ def upgrade() -> None:
 
     Makes the SQLite file if there is none. Safe to repeat; two runs at the same time wait for each other.
     """
-    with _migrating() as connection:
-        before = schema.current(connection)
-        schema.upgrade(connection)
+    before = bring_to_head(Settings.from_env())
     click.echo(f"{before or 'base'} -> {schema.head()}")
 
 
@@ -48,7 +46,7 @@ def downgrade(revision: str) -> None:
 
     Tables and columns that newer revisions added are dropped with their contents. Asks first; --yes does not.
     """
-    with _migrating() as connection:
+    with _migrating(Settings.from_env()) as connection:
         before = schema.current(connection)
         schema.downgrade(connection, revision)
         after = schema.current(connection)
@@ -73,9 +71,16 @@ def check() -> None:
     click.echo(f"{revision}: 一致 in order")
 
 
+def bring_to_head(settings: Settings) -> str | None:
+    """Migrate to the newest revision, making a SQLite file that is not there; return the revision before."""
+    with _migrating(settings) as connection:
+        before = schema.current(connection)
+        schema.upgrade(connection)
+    return before
+
+
 @contextmanager
-def _migrating() -> Iterator[Connection]:
-    settings = Settings.from_env()
+def _migrating(settings: Settings) -> Iterator[Connection]:
     with open_database(settings, may_create=True) as database, database.writer.connect() as connection:
         if not settings.is_sqlite:
             # One migration at a time, and no limit on how long a big table may take.

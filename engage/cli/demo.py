@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from engage.cli.children import Children
+from engage.cli.database import bring_to_head
 from engage.cli.faults import Fault
 from engage.cli.folder import DemoFolder
 from engage.cli.serve import refuse_taken
@@ -114,7 +115,7 @@ def _run(place: DemoFolder, children: Children, port: int, wechat_port: int) -> 
     say = _progress()
     settings = Settings.from_env(_environment(place, port, wechat_port))
     children.start("fake-wechat", place.log("wechat"), "fake-wechat", "--port", str(wechat_port))
-    build.migrate(settings)
+    bring_to_head(settings)
     say("数据库就绪", f"database {place.database}")
     database = Database(settings)
     try:

@@ -59,7 +59,7 @@ MANAGER=$(login manager)
 CODE=$(curl -s $API/activities/$DAY/check-in-code -H "Authorization: Bearer $MANAGER" | pick code); echo $CODE
 curl -s $API/activities/$DAY/check-in {json} -d '{{"code": "'$CODE'"}}' -H "Authorization: Bearer $YOUTH" | show
 curl -s -X PUT $API/activities/$DAY/feedback {json} -d '{{"stars": 5, "text": "很好"}}' -H "Authorization: Bearer $YOUTH" | show
-curl -s "$API/activities/$DAY/sign-ups?limit=3" -H "Authorization: Bearer $MANAGER" | show
+curl -s "$API/activities/$DAY/sign-ups?limit=2" -H "Authorization: Bearer $MANAGER" | show
 
 echo "3. 团市委统计人员：各县参与情况，含刚才的签到 · Ops of the city: figures by county, with the check-in of just now"
 OPS=$(login ops)

@@ -9,8 +9,6 @@ from sqlalchemy import func, select
 
 import engage.tables  # noqa: F401 - every table, before the first is written
 from engage.activities.models import Activity, ActivityStatus, Project, SignUp
-from engage.core import schema
-from engage.core.db import Database
 from engage.demo.history import act_out, add_activities, add_projects
 from engage.demo.people import add_people, read_people
 from engage.demo.programme import OPEN_HOUSE, programme
@@ -26,22 +24,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from engage.core.config import Settings
+    from engage.core.db import Database
 
     Say = Callable[[str, str], None]
 
 _STILL_FRESH: Final = 10  # activities ahead; with fewer the demo is worth making anew
-
-
-def migrate(settings: Settings) -> None:
-    """Bring a database to the newest revision, making it if it is not there."""
-    database = Database(settings)
-    try:
-        with database.writer.connect() as connection:
-            schema.upgrade(connection)
-            connection.commit()
-    finally:
-        database.dispose()
 
 
 def fill(database: Database, now: datetime, say: Say) -> None:
