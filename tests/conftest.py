@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import create_engine, delete, make_url
+from sqlalchemy import create_engine, make_url
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -25,7 +25,7 @@ from reference import KEPT_TABLES, seed_reference
 
 from engage.app import create_app
 from engage.core import clock, ids, schema
-from engage.core.config import Settings
+from engage.core.config import Settings, SqliteSync
 from engage.core.db import Base, Database
 
 
@@ -86,6 +86,7 @@ def settings(
     settings = Settings(
         database_url=url,
         database_pool_size=24,
+        sqlite_synchronous=SqliteSync.NORMAL,
         secret_key="a secret for tests, long enough to be taken",
         wechat_appid=fakes.APPID,
         wechat_secret=fakes.SECRET,
@@ -140,6 +141,9 @@ def database(app: Flask) -> Database:
     return app.extensions["engage.database"]
 
 
+_DELETES = [f"DELETE FROM {table.name}" for table in reversed(Base.metadata.sorted_tables) if table.name not in KEPT_TABLES]
+
+
 @pytest.fixture(autouse=True)
 def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
     """Delete what a test wrote, whatever it committed."""
@@ -149,10 +153,9 @@ def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
     clock.use(None)
     if database is None:
         return
-    with database.transaction() as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            if table.name not in KEPT_TABLES:
-                session.execute(delete(table))
+    with database.writer.begin() as connection:
+        for statement in _DELETES if database.is_sqlite else [";".join(_DELETES)]:
+            connection.exec_driver_sql(statement)
 
 
 class Clock:

@@ -1,0 +1,132 @@
+"""A small city with something of every kind in it, made in one transaction: for calls against the whole interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from engage.activities.models import ActivityStatus, SignUpState
+from engage.activities.schemas.activity import QuestionIn
+from engage.core import clock
+from engage.core.config import Settings
+from engage.core.db import Database
+from engage.enclaves.models import EnclaveApplication, EnclaveParticipation
+from engage.identity.models import PHONE_PURPOSE
+from engage.messages.models import Message, MessageKind
+from engage.orgs.models import Cluster, ClusterKind, ClusterMember, Role
+from factories import Factory
+
+
+class _OneTransaction:
+    """Stands in for the database, so that a factory's objects are committed together."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        yield self._session
+        self._session.flush()
+
+
+@dataclass(frozen=True)
+class World:
+    """Callers by name (their ``Authorization``, None for nobody), and ids by the name of the parameter that takes them."""
+
+    callers: dict[str, str | None]
+    ids: dict[str, list[UUID]]
+
+    def id_for(self, name: str, pick: int = 0) -> UUID | None:
+        """Return an id that a parameter or field of this name can mean."""
+        known = self.ids.get(name, [])
+        return known[pick % len(known)] if known else None
+
+
+def build(database: Database, app: Flask) -> World:
+    """Return a world in a database that holds the reference rows only."""
+    with database.transaction() as session, app.app_context():
+        return _build(Factory(_OneTransaction(session), app), database.settings)
+
+
+def _build(make: Factory, settings: Settings) -> World:
+    now = clock.now()
+    city = make.org(name="晋城市团委", division_code="140500")
+    county, other_county = (
+        make.org(city, name="城区团委"),
+        make.org(city, name="陵川县团委", division_code="140524"),
+    )
+    branch = make.org(county, kind_code="branch", name="建设路社区团支部", division_code="140502001001")
+    hub, other_hub = make.hub(county), make.hub(other_county, county_code="140524", division_code="140524")
+    project = make.project(city, name="团青有约")
+
+    member, other = make.person(phone_sealed=settings.keyring.seal("+8613800000000", PHONE_PURPOSE)), make.person()
+    admin = make.staff(Role.PLATFORM_ADMIN, org=city)
+    officer = make.staff(Role.OFFICER, org=county)
+    manager = make.staff(Role.HUB_MANAGER, hub=hub)
+    make.membership(member, branch)
+
+    def activity(**values: Any) -> Any:
+        return make.activity(county, hub, project_id=project.id, **values)
+
+    over = {
+        "starts_at": now - timedelta(days=2),
+        "ends_at": now - timedelta(days=2, hours=-2),
+        "sign_up_opens_at": now - timedelta(days=9),
+        "sign_up_closes_at": now - timedelta(days=2),
+    }
+    asked = [{**QuestionIn().load({"kind": "number", "label": "带几位朋友？"}), "id": "q1"}]
+    opened, full = activity(questions=asked), activity(capacity=1)
+    past, summarised = (
+        activity(**over),
+        activity(**over, status=ActivityStatus.SUMMARISED, closing_summary="圆满。"),
+    )
+    draft = activity(status=ActivityStatus.DRAFT)
+    review = activity(status=ActivityStatus.REVIEW)
+    cancelled = activity(status=ActivityStatus.CANCELLED, status_reason="下雨")
+
+    taken = make.sign_up(full, other)
+    waiting = make.sign_up(full, member, state=SignUpState.WAITLISTED)
+    attended, missed = make.sign_up(past, member), make.sign_up(past, other)
+    make.check_in(attended)
+    make.feedback(past, member)
+
+    enclave = make.enclave_branch(other_county)
+    application = make.add(EnclaveApplication(branch_id=enclave.id, person_id=other.id, created_at=now))
+    make.add(EnclaveParticipation(branch_id=enclave.id, person_id=member.id, joined_at=now))
+    cluster = make.add(Cluster(name="城区片区", kind=ClusterKind.AREA, division_code="140502"))
+    make.add(ClusterMember(cluster_id=cluster.id, org_id=branch.id))
+    message = make.add(
+        Message(
+            person_id=member.id,
+            outbox_seq=1,
+            kind=MessageKind.SIGN_UP_WAITLISTED.value,
+            params={"activity_id": str(full.id), "title": full.title},
+            created_at=now,
+        )
+    )
+
+    people = {"member": member, "officer": officer, "hub manager": manager, "admin": admin}
+    orgs = [county.id, branch.id, other_county.id, city.id]
+    return World(
+        callers={"nobody": None, **{name: f"Bearer {make.access_token(person.id)}" for name, person in people.items()}},
+        ids={
+            "org_id": orgs,
+            "parent_id": orgs,
+            "hub_id": [hub.id, other_hub.id],
+            "project_id": [project.id],
+            "activity_id": [row.id for row in (opened, full, past, summarised, draft, review, cancelled)],
+            "sign_up_id": [row.id for row in (waiting, taken, attended, missed)],
+            "person_id": [member.id, other.id, officer.id],
+            "branch_id": [enclave.id],
+            "application_id": [application.id],
+            "cluster_id": [cluster.id],
+            "message_id": [message.id],
+        },
+    )
