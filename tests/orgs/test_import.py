@@ -187,6 +187,12 @@ def test_a_changed_list_edits_and_moves(run, read, csv_file):
     assert (org.division_code, org.kind_code, org.version) == ("140581", "general_branch", 2)
 
 
+def test_a_changed_name_is_taken_over_in_its_place(run, read, csv_file):
+    run(csv_file("甲团支部,branch,division:140524100,ops:1,,"))
+    assert run(csv_file("甲村团支部,branch,division:140524100,ops:1,,")).updated == 1
+    assert read("ops:1")[1][-2:] == ["共青团陵川县崇文镇委员会", "甲村团支部"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030"])
 def test_lists_from_spreadsheets_are_read(run, read, csv_file, encoding):
     run(csv_file("甲团支部,团支部,division:140524,ops:1,,", encoding=encoding))

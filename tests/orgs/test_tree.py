@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -485,6 +486,16 @@ def test_an_edit_keeps_a_division_that_was_retired_since(as_user, tree, make):
     old = make.org(tree.city, division_code="140511")
     answer = put(as_user(tree.city_officer.id), old, as_it_is(old, name="改了名的团委"))
     assert (answer.status_code, answer.json["division_code"]) == (200, "140511")
+
+
+def test_of_two_edits_at_once_on_one_copy_one_is_refused(as_user, tree, client):
+    mine, first = as_user(tree.officer.id), client.get(f"/v1/orgs/{tree.township.id}").headers["ETag"]
+    with ThreadPoolExecutor(8) as pool:
+        edits = [
+            pool.submit(put, mine, tree.township, as_it_is(tree.township, name=f"改名{n}"), first)
+            for n in range(8)
+        ]
+    assert sorted(edit.result().status_code for edit in edits) == [200] + [412] * 7
 
 
 # Moving

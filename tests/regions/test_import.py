@@ -116,7 +116,7 @@ def test_what_was_changed_by_hand_is_put_right(imported, region):
         ("110221", "110114", SuccessorBasis.SAME_STEM),  # 昌平县 became a district of the municipality
         ("510221", "500115", SuccessorBasis.SAME_STEM),  # 长寿县 went from 四川 to 重庆
         ("362401", None, None),  # 吉安市 became 吉州区: 吉安县 beside it is another place
-        ("140202", None, None),  # 城区 of 大同: the 城区 of another city is none of it
+        ("140203", None, None),  # 矿区 of 大同: the 矿区 of 阳泉 is none of it
         ("130421", None, None),  # 邯郸县 was merged away: 邯郸市 is of another level
         ("370825", None, None),  # 邹县: one character is too little to tell
     ],

@@ -5,7 +5,14 @@ from __future__ import annotations
 
 def test_children_of_the_city_are_its_counties(client):
     page = client.get("/v1/regions?parent=140500").json
-    assert [item["name"] for item in page["items"]] == ["城区", "沁水县", "阳城县", "陵川县", "泽州县", "高平市"]
+    assert [item["name"] for item in page["items"]] == [
+        "城区",
+        "沁水县",
+        "阳城县",
+        "陵川县",
+        "泽州县",
+        "高平市",
+    ]
     assert page["next_cursor"] is None
 
 
@@ -15,7 +22,9 @@ def test_without_a_parent_the_provinces_are_listed(client):
 
 def test_pages_join_without_gap_or_repetition(client):
     first = client.get("/v1/regions?parent=140500&limit=4").json
-    second = client.get("/v1/regions", query_string={"parent": "140500", "limit": 4, "cursor": first["next_cursor"]}).json
+    second = client.get(
+        "/v1/regions", query_string={"parent": "140500", "limit": 4, "cursor": first["next_cursor"]}
+    ).json
     codes = [item["code"] for item in first["items"] + second["items"]]
     assert codes == ["140502", "140521", "140522", "140524", "140525", "140581"]
 
@@ -27,7 +36,9 @@ def test_a_cursor_of_another_question_is_refused(client):
 
 
 def test_names_are_searched_by_their_beginning(client):
-    assert [item["code"] for item in client.get("/v1/regions", query_string={"name": "陵"}).json["items"]] == ["140524"]
+    assert [
+        item["code"] for item in client.get("/v1/regions", query_string={"name": "陵"}).json["items"]
+    ] == ["140524"]
     assert client.get("/v1/regions", query_string={"name": "%"}).json["items"] == []
 
 
@@ -39,7 +50,11 @@ def test_a_village_comes_with_its_ancestors(client):
 
 def test_a_retired_code_says_what_it_became(client):
     region = client.get("/v1/regions/140523").json
-    assert (region["is_retired"], region["retired_after"], region["successor"]["code"]) == (True, 1992, "140581")
+    assert (region["is_retired"], region["retired_after"], region["successor"]["code"]) == (
+        True,
+        1992,
+        "140581",
+    )
 
 
 def test_a_retired_code_without_successor_says_only_that(client):
@@ -49,12 +64,18 @@ def test_a_retired_code_without_successor_says_only_that(client):
 
 def test_an_unknown_code_is_not_found(client):
     answer = client.get("/v1/regions/999999", headers={"Accept-Language": "en"})
-    assert (answer.status_code, answer.json["code"], answer.json["title"]) == (404, "no_such_division", "Not Found")
+    assert (answer.status_code, answer.json["code"], answer.json["title"]) == (
+        404,
+        "no_such_division",
+        "Not Found",
+    )
 
 
 def test_nearest_county_takes_both_coordinate_systems(client):
     gcj = client.get("/v1/regions/nearest-county", query_string={"near": "35.50185,112.83893"}).json
-    wgs = client.get("/v1/regions/nearest-county", query_string={"near": "35.50222,112.83278", "coord_type": "wgs84"}).json
+    wgs = client.get(
+        "/v1/regions/nearest-county", query_string={"near": "35.50222,112.83278", "coord_type": "wgs84"}
+    ).json
     assert (gcj["code"], gcj["distance_m"]) == ("140502", 0)
     assert wgs["code"] == "140502"
     assert wgs["distance_m"] < 3
