@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, current_app, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
-from werkzeug.wrappers import Response as BaseResponse
 
 from engage.core import openapi, schema
-from engage.core.db import Database
 from engage.core.errors import DatabaseBusy
 from engage.core.http import JSON
 from engage.core.wire import encode
+
+if TYPE_CHECKING:
+    from werkzeug.wrappers import Response as BaseResponse
+
+    from engage.core.db import Database
 
 blueprint: Final = Blueprint("console", __name__)
 blueprint.register_blueprint(

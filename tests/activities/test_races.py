@@ -252,14 +252,14 @@ def _press_in_process(settings, tokens, url, start, results):
 
 
 def test_processes_share_the_last_places(settings, make, database):
-    """Four processes, as Gunicorn's workers are, press for five places: none is sold twice and none is lost."""
+    """Three processes, as Gunicorn's workers are, press for five places: none is sold twice and none is lost."""
     activity = make.activity(capacity=5, waitlist_capacity=100)
     tokens = [make.access_token(make.person().id) for _ in range(24)]
     context = multiprocessing.get_context("spawn")
     start, results = context.Event(), context.Queue()
     quiet = replace(settings, log_level="ERROR", database_pool_size=4)
     arguments = [
-        (quiet, tokens[i::4], f"/v1/activities/{activity.id}/sign-up", start, results) for i in range(4)
+        (quiet, tokens[i::3], f"/v1/activities/{activity.id}/sign-up", start, results) for i in range(4)
     ]
     processes = [context.Process(target=_press_in_process, args=args) for args in arguments]
     for process in processes:
