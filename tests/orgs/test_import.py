@@ -265,7 +265,7 @@ def test_circles_and_too_deep_trees_are_refused(run, csv_file, database):
         (HEADER, "\x00", "", "bad_characters"),
     ],
 )
-def test_a_file_that_is_no_such_list_is_refused(run, csv_file, database, header, line, pointer, code):  # noqa: PLR0917
+def test_a_file_that_is_no_such_list_is_refused(run, csv_file, database, header, line, pointer, code):
     with pytest.raises(InvalidInput) as refusal:
         run(csv_file(line, header=header))
     assert (refusal.value.issues[0].pointer, refusal.value.issues[0].code) == (pointer, code)

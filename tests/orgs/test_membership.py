@@ -103,7 +103,7 @@ def test_people_and_organisations_must_be_there(as_user, make, county):
         ({"status": "member", "org_id": "x"}, "/org_id", "unknown_field"),
     ],
 )
-def test_wrong_input_is_refused(as_user, make, county, body, pointer, code):  # noqa: PLR0917
+def test_wrong_input_is_refused(as_user, make, county, body, pointer, code):
     answer = as_user(make.staff(Role.OFFICER, org=county).id).put(path(county, make.person()), json=body)
     assert answer.status_code == 422
     assert {"pointer": pointer, "code": code}.items() <= answer.json["errors"][0].items()

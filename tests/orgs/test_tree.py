@@ -587,7 +587,7 @@ def test_nodes_made_while_their_parent_moves_get_the_new_path(database, tree, ma
         try:
             barrier.wait()
             work()
-        except Exception as error:  # noqa: BLE001 - reported below
+        except Exception as error:
             failures.append(error)
 
     works = [
