@@ -351,7 +351,7 @@ def _parsed(raw: bytes) -> tuple[dict[str, Any] | None, int | None]:
     try:
         answer = orjson.loads(raw)
         return dict(answer), int(answer.get("errcode", 0))  # success often has none, and it may be text
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError):
         return None, None
 
 
