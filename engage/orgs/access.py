@@ -115,3 +115,10 @@ def org_to_manage(
     if not allowed:
         raise NotAllowed
     return org
+
+
+def is_of_division(look: Context, org_id: UUID, division_code: str) -> bool:
+    """Say whether a node, or one above it, is that of a division: whether the division's committee answers for it."""
+    line = select(OrgPath.ancestor_id).join(Org, Org.id == OrgPath.ancestor_id)
+    line = line.where(OrgPath.descendant_id == org_id, Org.division_code == division_code)
+    return bool(look.db.scalar(select(line.exists())))

@@ -11,9 +11,9 @@ from engage.hubs.access import hub_to_manage
 from engage.hubs.models import Hub, HubKind
 from engage.hubs.queries import read_hub
 from engage.hubs.service.places import misplaced, plain_columns
-from engage.orgs.access import org_to_manage
+from engage.orgs.access import is_of_division, org_to_manage
 from engage.orgs.errors import OrgNotActive
-from engage.orgs.models import Org, OrgPath, OrgStatus
+from engage.orgs.models import OrgStatus
 from engage.regions.models import county_of
 from engage.regions.queries import current_codes
 
@@ -92,13 +92,11 @@ def _bad_place(work: Work, body: dict[str, Any]) -> list[Issue]:
     if issues:
         return issues
     issue = misplaced(stands, home)
-    if issue is None and home and home != county_of(stands) and not _is_of_county(work, body["org_id"], home):
+    if (
+        issue is None
+        and home
+        and home != county_of(stands)
+        and not is_of_division(work, body["org_id"], home)
+    ):
         issue = Issue("/county_code", "no_such_object")
     return [issue] if issue else []
-
-
-def _is_of_county(work: Work, org_id: UUID, county_code: str) -> bool:
-    """Say whether an organisation is the county's own: the node of that county, or below it."""
-    line = select(OrgPath.ancestor_id).join(Org, Org.id == OrgPath.ancestor_id)
-    line = line.where(OrgPath.descendant_id == org_id, Org.division_code == county_code)
-    return bool(work.session.scalar(select(line.exists())))
