@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import os
 from dataclasses import dataclass
+from functools import cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -20,6 +21,7 @@ class SealBrokenError(Exception):
     """A sealed value cannot be opened: wrong key, wrong purpose or altered bytes."""
 
 
+@cache
 def derive_key(secret: str, purpose: str, length: int = 32) -> bytes:
     """Derive an independent key of ``length`` bytes for one purpose (HKDF-SHA-256, RFC 5869)."""
     kdf = HKDF(algorithm=hashes.SHA256(), length=length, salt=None, info=b"engage:" + purpose.encode())

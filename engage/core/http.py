@@ -7,6 +7,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import orjson
@@ -357,9 +358,15 @@ def _body(schema: type[In], issues: list[Issue]) -> dict[str, Any]:
     return _load(schema, data, issues)
 
 
+@cache
+def _instance(schema: type[In | Query]) -> In | Query:
+    """Return one instance for all requests: making one costs as much as using it."""
+    return schema()
+
+
 def _load(schema: type[In | Query], data: Any, issues: list[Issue]) -> dict[str, Any]:
     try:
-        return cast("dict[str, Any]", schema().load(data))
+        return cast("dict[str, Any]", _instance(schema).load(data))
     except ValidationError as error:
         issues += issues_of(error.messages)
         return {}
