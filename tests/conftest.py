@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import create_engine, make_url, select
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -22,6 +22,7 @@ from contract import ContractClient
 from factories import Factory
 from fakes import FakeWeChat
 from reference import KEPT_TABLES, seed_reference
+from world import World, build
 
 from engage.app import create_app
 from engage.core import clock, ids, schema
@@ -141,7 +142,11 @@ def database(app: Flask) -> Database:
     return app.extensions["engage.database"]
 
 
-_DELETES = [f"DELETE FROM {table.name}" for table in reversed(Base.metadata.sorted_tables) if table.name not in KEPT_TABLES]
+_DELETES = [
+    f"DELETE FROM {table.name}"
+    for table in reversed(Base.metadata.sorted_tables)
+    if table.name not in KEPT_TABLES
+]
 
 
 @pytest.fixture(autouse=True)
@@ -201,3 +206,25 @@ def as_user(app: Flask, make: Factory) -> Callable[..., ContractClient]:
         return client
 
     return log_in
+
+
+@pytest.fixture
+def world(frozen: Clock, database: Database, app: Flask) -> World:
+    """Something of every kind, and callers of every kind."""
+    return build(database, app)
+
+
+@pytest.fixture
+def unchanged(database: Database, world: World) -> Iterator[None]:
+    """Fails when the test changed a row of any table."""
+    before = _contents(database)
+    yield
+    assert _contents(database) == before
+
+
+def _contents(database: Database) -> dict[str, list[str]]:
+    with database.reading() as connection:
+        return {
+            table.name: sorted(map(repr, connection.execute(select(table))))
+            for table in Base.metadata.sorted_tables
+        }

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-import world as worlds
+from world import World
 
 OPERATIONS = [operation for api in APIS for operation in api.operations]
 CHECKS = [
@@ -47,11 +46,6 @@ def api(app) -> Any:
     schema = schemathesis.openapi.from_dict(document())
     schema.app = app
     return schema
-
-
-@pytest.fixture
-def world(frozen, database, app) -> Iterator[worlds.World]:
-    return worlds.build(database, app)
 
 
 def _strategy(operation: Any) -> Any:
@@ -86,7 +80,7 @@ def test_made_up_calls_are_answered_as_documented(operation, api, world, request
     call()
 
 
-def _ground(case: Any, world: worlds.World, pick: int) -> None:
+def _ground(case: Any, world: World, pick: int) -> None:
     """Put ids of real objects in most calls; an id made up is only ever not found."""
     choose = random.Random(pick)
     for holder in (case.path_parameters, case.query, case.body):

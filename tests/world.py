@@ -66,7 +66,10 @@ def _build(make: Factory, settings: Settings) -> World:
     hub, other_hub = make.hub(county), make.hub(other_county, county_code="140524", division_code="140524")
     project = make.project(city, name="团青有约")
 
-    member, other = make.person(phone_sealed=settings.keyring.seal("+8613800000000", PHONE_PURPOSE)), make.person()
+    member, other = (
+        make.person(phone_sealed=settings.keyring.seal("+8613800000000", PHONE_PURPOSE)),
+        make.person(),
+    )
     admin = make.staff(Role.PLATFORM_ADMIN, org=city)
     officer = make.staff(Role.OFFICER, org=county)
     manager = make.staff(Role.HUB_MANAGER, hub=hub)
@@ -115,7 +118,10 @@ def _build(make: Factory, settings: Settings) -> World:
     people = {"member": member, "officer": officer, "hub manager": manager, "admin": admin}
     orgs = [county.id, branch.id, other_county.id, city.id]
     return World(
-        callers={"nobody": None, **{name: f"Bearer {make.access_token(person.id)}" for name, person in people.items()}},
+        callers={
+            "nobody": None,
+            **{name: f"Bearer {make.access_token(person.id)}" for name, person in people.items()},
+        },
         ids={
             "org_id": orgs,
             "parent_id": orgs,

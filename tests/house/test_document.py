@@ -57,7 +57,11 @@ def test_tags_are_declared_and_used():
 
 def test_every_schema_is_used():
     text = openapi.as_yaml(document())
-    unused = [name for name in document()["components"]["schemas"] if f"#/components/schemas/{name}'" not in text and f"#/components/schemas/{name}\n" not in text]
+    unused = [
+        name
+        for name in document()["components"]["schemas"]
+        if f"#/components/schemas/{name}'" not in text and f"#/components/schemas/{name}\n" not in text
+    ]
     assert unused == []
 
 
@@ -79,12 +83,20 @@ def _validate(schema, example):
 def test_examples_fit_their_schemas(described):
     contents = [
         *described.get("requestBody", {}).get("content", {}).values(),
-        *(content for response in described["responses"].values() for content in response.get("content", {}).values()),
+        *(
+            content
+            for response in described["responses"].values()
+            for content in response.get("content", {}).values()
+        ),
     ]
     for content in contents:
         if content["schema"].get("format") == "binary":
             continue
-        examples = [content["example"]] if "example" in content else [entry["value"] for entry in content["examples"].values()]
+        examples = (
+            [content["example"]]
+            if "example" in content
+            else [entry["value"] for entry in content["examples"].values()]
+        )
         assert examples
         for example in examples:
             assert _validate(content["schema"], example) == []
@@ -95,9 +107,17 @@ def test_examples_of_bodies_can_be_sent(described):
     """The example of a body passes the very schema that serves."""
     from engage.app import APIS
 
-    operation = next(operation for api in APIS for operation in api.operations if operation.name == described["operationId"])
+    operation = next(
+        operation
+        for api in APIS
+        for operation in api.operations
+        if operation.name == described["operationId"]
+    )
     if operation.body:
-        assert operation.body().validate(described["requestBody"]["content"]["application/json"]["example"]) == {}
+        assert (
+            operation.body().validate(described["requestBody"]["content"]["application/json"]["example"])
+            == {}
+        )
 
 
 @each_operation

@@ -19,7 +19,13 @@ SOURCE = {path: path.read_text(encoding="utf-8") for path in Path(engage.__file_
 # Given by the HTTP layer outside any operation.
 OUTSIDE_OPERATIONS = {"no_such_address", "method_not_allowed", "malformed_request"}
 # Given by commands (engage import, engage grant), whose use cases no operation offers.
-OF_COMMANDS = {"grant_ends_early", "import_order", "no_such_grant_place", "role_already_held", "role_not_here"}
+OF_COMMANDS = {
+    "grant_ends_early",
+    "import_order",
+    "no_such_grant_place",
+    "role_already_held",
+    "role_not_here",
+}
 
 
 def _subclasses(kind):
@@ -29,7 +35,11 @@ def _subclasses(kind):
 
 
 REFUSALS = sorted(
-    {kind for kind in _subclasses(DomainError) if "code" in vars(kind) and kind.__module__.startswith("engage.")},
+    {
+        kind
+        for kind in _subclasses(DomainError)
+        if "code" in vars(kind) and kind.__module__.startswith("engage.")
+    },
     key=lambda kind: kind.code,
 )
 each_refusal = pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.code)
@@ -53,14 +63,24 @@ def test_it_has_a_status_and_a_sentence_in_both_languages(refusal):
 
 @each_refusal
 def test_it_is_documented_by_some_operation(refusal):
-    documented = {found.code for api in APIS for operation in api.operations for found in openapi.refusals(operation)}
+    documented = {
+        found.code for api in APIS for operation in api.operations for found in openapi.refusals(operation)
+    }
     assert refusal.code in documented | OUTSIDE_OPERATIONS | OF_COMMANDS
 
 
 @each_refusal
 def test_it_is_raised_somewhere(refusal):
-    outside = (text for path, text in SOURCE.items() if path.name not in ("errors.py", "openapi.py") and path.name != "routes.py" and path.parent.name != "routes")
-    assert any(re.search(rf"\b{refusal.__name__}\b", text) for text in outside), f"nothing raises {refusal.__name__}"
+    outside = (
+        text
+        for path, text in SOURCE.items()
+        if path.name not in ("errors.py", "openapi.py")
+        and path.name != "routes.py"
+        and path.parent.name != "routes"
+    )
+    assert any(re.search(rf"\b{refusal.__name__}\b", text) for text in outside), (
+        f"nothing raises {refusal.__name__}"
+    )
 
 
 @pytest.mark.parametrize("code", sorted(ISSUE_TEXTS))

@@ -101,7 +101,10 @@ def test_up_down_and_up_again_with_a_row_in_every_table(empty):
         assert _tables(connection) == set(Base.metadata.tables)
     with empty.transaction() as session:
         _fill(session)
-        counts = {table.name: session.scalar(select(func.count()).select_from(table)) for table in Base.metadata.sorted_tables}
+        counts = {
+            table.name: session.scalar(select(func.count()).select_from(table))
+            for table in Base.metadata.sorted_tables
+        }
     assert {name for name, count in counts.items() if not count} == set()
     with _connected(empty) as connection:
         schema.downgrade(connection, "base")
@@ -116,8 +119,12 @@ def test_up_down_and_up_again_with_a_row_in_every_table(empty):
 
 def _leftovers(connection):
     if connection.dialect.name == "sqlite":
-        return connection.scalars(text("SELECT name FROM sqlite_master WHERE tbl_name <> 'alembic_version'")).all()
-    return connection.scalars(text("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")).all()
+        return connection.scalars(
+            text("SELECT name FROM sqlite_master WHERE tbl_name <> 'alembic_version'")
+        ).all()
+    return connection.scalars(
+        text("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
+    ).all()
 
 
 def test_each_step_can_be_taken_back(empty):
@@ -141,7 +148,11 @@ def test_the_tables_are_those_of_the_models(empty):
 def _checks(connection):
     """Names of the CHECK constraints, which Alembic does not compare."""
     inspector = inspect(connection)
-    return {(table, check["name"]) for table in _tables(connection) for check in inspector.get_check_constraints(table)}
+    return {
+        (table, check["name"])
+        for table in _tables(connection)
+        for check in inspector.get_check_constraints(table)
+    }
 
 
 def _declared_checks():
@@ -184,7 +195,9 @@ def _value(column, rows):
     if column.nullable:
         return None
     if isinstance(column.type, Enum):
-        return column.type.enum_class(column.type.enums[0]) if column.type.enum_class else column.type.enums[0]
+        return (
+            column.type.enum_class(column.type.enums[0]) if column.type.enum_class else column.type.enums[0]
+        )
     return next(make() for kind, make in VALUES if isinstance(column.type, kind))
 
 

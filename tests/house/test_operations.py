@@ -100,7 +100,9 @@ def test_input_is_made_of_our_bounded_fields(operation):
             continue
         assert issubclass(schema, base)
         for path, field in _fields(schema):
-            assert type(field).__module__.startswith("engage."), f"{path}: {type(field).__name__} has no bounds"
+            assert type(field).__module__.startswith("engage."), (
+                f"{path}: {type(field).__name__} has no bounds"
+            )
             if isinstance(field, fields.Nested):
                 assert issubclass(type(field.schema), base), path
                 assert not field.many, f"{path}: use Listed"
@@ -170,7 +172,11 @@ def test_idempotent_operations_know_their_caller(operation):
 
 @each_operation
 def test_staff_replace_only_what_they_have_read(operation):
-    if operation.method == "PUT" and operation.access.name == "staff" and operation.name not in WITHOUT_IF_MATCH:
+    if (
+        operation.method == "PUT"
+        and operation.access.name == "staff"
+        and operation.name not in WITHOUT_IF_MATCH
+    ):
         assert operation.if_match
     if operation.if_match:
         readers = [other for other in OPERATIONS if (other.method, other.path) == ("GET", operation.path)]
@@ -180,9 +186,16 @@ def test_staff_replace_only_what_they_have_read(operation):
 
 @each_operation
 def test_versions_are_sent_as_entity_tags(operation):
-    if operation.method == "GET" and operation.returns and not _is_list(operation) and "version" in operation.returns().fields:
+    if (
+        operation.method == "GET"
+        and operation.returns
+        and not _is_list(operation)
+        and "version" in operation.returns().fields
+    ):
         assert operation.cache is not None
-        assert operation.access.name == "public" or operation.cache.startswith("private"), "not for shared caches"
+        assert operation.access.name == "public" or operation.cache.startswith("private"), (
+            "not for shared caches"
+        )
 
 
 @each_operation

@@ -28,7 +28,11 @@ def _direct():
 
 
 def test_every_dependency_is_locked_by_hash():
-    entries = re.findall(r"^([a-z0-9._-]+)==[^\s\\]+[^\\\n]*\\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", LOCK, re.MULTILINE)
+    entries = re.findall(
+        r"^([a-z0-9._-]+)==[^\s\\]+[^\\\n]*\\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)",
+        LOCK,
+        re.MULTILINE,
+    )
     locked = {name for name, _ in entries}
     assert len(locked) == len(re.findall(r"==\d", LOCK))
     assert _direct() <= locked

@@ -19,7 +19,10 @@ FEATURE_FILES = {
 NOT_FEATURES = {"core", "cli", "demo", "console", "data"}
 LINES = 400
 
-COMMITS = {"engage/core/db.py", "engage/cli/database.py"}  # the latter commits migrations, which are not a Work
+COMMITS = {
+    "engage/core/db.py",
+    "engage/cli/database.py",
+}  # the latter commits migrations, which are not a Work
 CLOCKS = {"engage/core/clock.py"}
 HTTP = {"routes.py", "caller.py", "http.py", "app.py"}
 
@@ -81,7 +84,12 @@ def test_imports_stand_at_the_top(path):
 def test_below_the_routes_nothing_is_hidden_in_the_request(path):
     if path.name in HTTP or path.parent.name in ("routes", "console"):
         return
-    names = [alias.name for node in ast.walk(_tree(path)) if isinstance(node, ast.ImportFrom) and node.module == "flask" for alias in node.names]
+    names = [
+        alias.name
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.ImportFrom) and node.module == "flask"
+        for alias in node.names
+    ]
     assert not {"g", "current_app", "request", "session"} & set(names)
 
 
@@ -123,9 +131,15 @@ def test_refusals_raised_are_in_the_docstring(path):
     silent = []
     for node in _tree(path).body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-            raised = {_dotted(inner.exc.func if isinstance(inner.exc, ast.Call) else inner.exc) for inner in ast.walk(node) if isinstance(inner, ast.Raise) and inner.exc}
+            raised = {
+                _dotted(inner.exc.func if isinstance(inner.exc, ast.Call) else inner.exc)
+                for inner in ast.walk(node)
+                if isinstance(inner, ast.Raise) and inner.exc
+            }
             refusals = {name for name in raised if name[0].isupper() and not hasattr(builtins, name)}
-            silent += [f"{node.name}: {name}" for name in refusals if name not in (ast.get_docstring(node) or "")]
+            silent += [
+                f"{node.name}: {name}" for name in refusals if name not in (ast.get_docstring(node) or "")
+            ]
     assert silent == []
 
 
@@ -154,7 +168,11 @@ def _tracked() -> list[str]:
     if listed.returncode == 0 and listed.stdout:
         return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
     skipped = {".venv", "__pycache__", ".git"}
-    return [_name(path) for path in ROOT.rglob("*") if path.is_file() and not skipped & set(path.relative_to(ROOT).parts)]
+    return [
+        _name(path)
+        for path in ROOT.rglob("*")
+        if path.is_file() and not skipped & set(path.relative_to(ROOT).parts)
+    ]
 
 
 def _word(*parts: str) -> str:
@@ -178,5 +196,9 @@ def test_nothing_points_outside_the_project(pattern):
             text = (ROOT / name).read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
-        found += [f"{name}:{number}: {line.strip()[:120]}" for number, line in enumerate(text.splitlines(), 1) if re.search(pattern, line)]
+        found += [
+            f"{name}:{number}: {line.strip()[:120]}"
+            for number, line in enumerate(text.splitlines(), 1)
+            if re.search(pattern, line)
+        ]
     assert found == []
