@@ -26,7 +26,10 @@ def openapi() -> None:
 @openapi.command(short_help="生成文档文件 · Write the document.")
 @_file
 def write(file: Path) -> None:
-    """生成接口文档文件 · Write the OpenAPI 3.1 document to FILE (openapi.yaml)."""
+    """生成接口文档文件 · Write the OpenAPI 3.1 document to FILE (openapi.yaml).
+
+    To be done after every change of an operation, and committed with it; needs no database.
+    """
     file.write_text(_document(), encoding="utf-8")
     click.echo(str(file))
 

@@ -37,7 +37,11 @@ def imports() -> None:
 
 @imports.command(short_help="行政区划 · Divisions, from the package's data.")
 def divisions() -> None:
-    """导入行政区划 · Import the country down to counties and Jincheng down to villages, with retired codes."""
+    """导入行政区划 · Import the country down to counties and Jincheng down to villages, with retired codes.
+
+    From the data of the package, GB/T 2260 and the Bureau of Statistics. A newer release brings newer codes; divisions
+    that are in the database and no longer in the data stay.
+    """
     _report(import_divisions)
 
 
