@@ -30,13 +30,13 @@ def import_demo_branches(session: Session, now: datetime) -> ImportReport:
     """
     rows = {f"hub:{row['id']}": row for row in data_rows("demo/hubs.csv") if row["kind"] == _KIND}
     found = session.execute(
-        select(Org.external_ref, Org.id, Hub.address, Hub.lat, Hub.lng, Hub.contact_phone, EnclaveBranch.id)
+        select(Org.external_ref, Org.id, Hub.address, Hub.lat, Hub.lng, Hub.contact_phone)
         .join(Hub, Hub.external_ref == Org.external_ref)
-        .outerjoin(EnclaveBranch, EnclaveBranch.id == Org.id)
         .where(Org.external_ref.in_(rows))
     ).all()
     if len(found) < len(rows):
         raise ImportOrder
+    present = set(session.scalars(select(EnclaveBranch.id)))
     missing = [
         {
             "id": org_id,
@@ -50,8 +50,8 @@ def import_demo_branches(session: Session, now: datetime) -> ImportReport:
             "created_at": now,
             "updated_at": now,
         }
-        for ref, org_id, address, lat, lng, contact_phone, branch_id in found
-        if branch_id is None and ref is not None
+        for ref, org_id, address, lat, lng, contact_phone in found
+        if ref is not None and org_id not in present
     ]
     if missing:
         session.execute(insert(EnclaveBranch), missing)
