@@ -129,6 +129,7 @@ def _verify(header: str) -> Identity:
         claims = decode_token(token, allow_expired=True)
         identity = Identity(UUID(claims["sub"]), UUID(claims["sid"]), claims["exp"])
     except (PyJWTError, JWTExtendedException, KeyError, ValueError, TypeError, RecursionError):
+        # Deeply nested JSON: older versions of PyJWT let the RecursionError through.
         raise TokenInvalid from None
     if claims["type"] != "access":
         raise TokenInvalid
@@ -214,5 +215,21 @@ class _Member:
         return Member(person_id, session_id, name, birth_on, hometown_code, current_code)
 
 
+class _Guest:
+    """Everybody, for answers with personal parts: nobody, or a member in full, never somebody whose session ended."""
+
+    name = "guest"
+    refusals: tuple[type[DomainError], ...] = tuple(
+        refusal for refusal in _Member.refusals if refusal is not NotLoggedIn
+    )
+
+    def identify(self) -> Identity | None:
+        return _identity()
+
+    def load(self, db: Connection | Session, identity: Identity | None, now: datetime) -> Member | Visitor:
+        return Visitor(None) if identity is None else member.load(db, identity, now)
+
+
 anyone: Final = _Anyone()
 member: Final = _Member()
+guest: Final = _Guest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, select
 from sqlalchemy.orm import aliased
 
 from engage.identity.models import PHONE_PURPOSE, Person, WeChatAccount, mask_phone
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from engage.core.db import Context
 
 _hometown, _current = aliased(Division), aliased(Division)
+_COMPLETE: Final = and_(
+    *(
+        column.is_not(None)
+        for column in (Person.name, Person.gender, Person.birth_on, Person.hometown_code, Person.current_code)
+    )
+).label("is_complete")
 _PROFILE: Final = (
     select(
         Person.id,
@@ -28,6 +34,7 @@ _PROFILE: Final = (
         _hometown.name.label("hometown_name"),
         _current.code.label("current_code"),
         _current.name.label("current_name"),
+        _COMPLETE,
     )
     .outerjoin(_hometown, _hometown.code == Person.hometown_code)
     .outerjoin(_current, _current.code == Person.current_code)
@@ -39,7 +46,6 @@ def read_me(look: Context, person_id: UUID) -> dict[str, Any]:
     """Return what a person sees of themselves; the phone number only masked."""
     row = look.db.execute(_PROFILE, {"person_id": person_id}).one()
     phone = look.settings.keyring.open(row.phone_sealed, PHONE_PURPOSE) if row.phone_sealed else None
-    profile = (row.name, row.gender, row.birth_on, row.hometown_code, row.current_code)
     return {
         "id": row.id,
         "name": row.name,
@@ -48,9 +54,15 @@ def read_me(look: Context, person_id: UUID) -> dict[str, Any]:
         "hometown": _reference(row.hometown_code, row.hometown_name),
         "current": _reference(row.current_code, row.current_name),
         "phone_masked": mask_phone(phone) if phone else None,
-        "profile_complete": None not in profile,
+        "profile_complete": row.is_complete,
         "created_at": row.created_at,
     }
+
+
+def read_greeting(look: Context, person_id: UUID) -> dict[str, Any]:
+    """Return a person's name and whether their profile is complete. One statement."""
+    name, is_complete = look.db.execute(select(Person.name, _COMPLETE).where(Person.id == person_id)).one()
+    return {"name": name, "profile_complete": is_complete}
 
 
 def _reference(code: str | None, name: str | None) -> dict[str, str | None] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import timedelta
 from threading import Barrier, Event
 
@@ -12,6 +13,7 @@ from sqlalchemy import func, select, update
 
 from engage.core import clock
 from engage.core.crypto import sha256
+from engage.core.db import Errand
 from engage.identity import service
 from engage.identity.models import (
     AuthSession,
@@ -172,6 +174,29 @@ def test_a_fault_of_the_program_releases_the_claim_too(errand, gateway, database
     with pytest.raises(RuntimeError):
         service.log_in(errand, gateway, CODE)
     assert count(database, LoginAttempt) == 0
+
+
+def test_an_outcome_that_was_kept_although_its_commit_seemed_to_fail_is_given_again(
+    client, errand, gateway, database, frozen
+):
+    class LosesTheAnswerToTheSecondCommit(Errand):
+        @contextmanager
+        def work(self):
+            blocks.append(1)
+            with super().work() as work:
+                yield work
+            if len(blocks) == 2:
+                raise ConnectionError
+
+    blocks: list[int] = []
+    gateway.openids[CODE] = OPENID
+    with pytest.raises(ConnectionError):
+        service.log_in(
+            LosesTheAnswerToTheSecondCommit(database, errand.actor, errand.settings), gateway, CODE
+        )
+    assert len(blocks) == 3
+    assert log_in(client).json["is_new"] is True
+    assert len(gateway.asked) == 1
 
 
 @pytest.mark.parametrize(
