@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import world as worlds
+from marshmallow import fields
+
 from engage.app import APIS
 from engage.core import openapi
 from engage.core.http import PREFIX, Operation
@@ -27,9 +30,6 @@ from engage.core.schemas import (
     Whole,
 )
 from engage.regions.schemas import PointText
-from marshmallow import fields
-
-import world as worlds
 
 OPERATIONS = [operation for api in APIS for operation in api.operations]
 CJK = re.compile(r"[\u4e00-\u9fff]")
@@ -64,17 +64,18 @@ def fitting(field: Any) -> Any:
     """Return a value that a field takes by itself (whole objects may still contradict themselves)."""
     if field.metadata.get("example") is not None:
         return field.metadata["example"]
-    if isinstance(field, fields.Nested):
-        return whole(type(field.schema))
-    if isinstance(field, fields.List):
-        return [fitting(field.inner)]
-    if isinstance(field, Choice):
-        return next(iter(field.kind)).value
-    if isinstance(field, Whole | Decimal):
-        return field.low
-    if isinstance(field, Text):
-        return "x" * max(field.low, 1)
-    return next(value for kind, value in FITTING if isinstance(field, kind))
+    make = next((make for kind, make in MADE if isinstance(field, kind)), None)
+    return make(field) if make else next(value for kind, value in FITTING if isinstance(field, kind))
+
+
+MADE: list[tuple[type, Any]] = [
+    (fields.Nested, lambda field: whole(type(field.schema))),
+    (fields.List, lambda field: [fitting(field.inner)]),
+    (Choice, lambda field: next(iter(field.kind)).value),
+    (Whole, lambda field: field.low),
+    (Decimal, lambda field: field.low),
+    (Text, lambda field: "x" * max(field.low, 1)),
+]
 
 
 def whole(schema: Any) -> dict[str, Any]:

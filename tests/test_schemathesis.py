@@ -11,9 +11,6 @@ from typing import Any
 import pytest
 import schemathesis
 from contract import document
-from engage.app import APIS
-from engage.core import openapi
-from engage.core.http import PREFIX
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -26,8 +23,11 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-
 from world import World
+
+from engage.app import APIS
+from engage.core import openapi
+from engage.core.http import PREFIX
 
 OPERATIONS = [operation for api in APIS for operation in api.operations]
 CHECKS = [
@@ -110,7 +110,9 @@ def test_every_id_in_a_path_can_be_that_of_a_real_object(world):
 def test_other_methods_are_refused_as_a_problem(path, client):
     served = {operation.method for operation in OPERATIONS if PREFIX + operation.path == path}
     address = path.replace("{code}", "140502")
-    for name in [operation.path_parameters for operation in OPERATIONS if PREFIX + operation.path == path][0]:
+    for name in next(
+        operation.path_parameters for operation in OPERATIONS if PREFIX + operation.path == path
+    ):
         address = address.replace(f"{{{name}}}", "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d")
     for method in METHODS - served:
         answer = client.open(address, method=method)

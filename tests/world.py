@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from factories import Factory
 from flask import Flask
 from sqlalchemy.orm import Session
 
@@ -21,7 +22,6 @@ from engage.enclaves.models import EnclaveApplication, EnclaveParticipation
 from engage.identity.models import PHONE_PURPOSE
 from engage.messages.models import Message, MessageKind
 from engage.orgs.models import Cluster, ClusterKind, ClusterMember, Role
-from factories import Factory
 
 
 class _OneTransaction:

@@ -183,7 +183,9 @@ def _fill(session):
 
 
 def _generated(column):
-    return column.primary_key and column.autoincrement is True or column.name == "seq" and column.primary_key
+    return (column.primary_key and column.autoincrement is True) or (
+        column.name == "seq" and column.primary_key
+    )
 
 
 def _value(column, rows):
