@@ -127,7 +127,7 @@ def test_a_kind_of_a_newer_version_is_left_out(as_user, database, make, frozen, 
 
 @pytest.mark.parametrize("kind", MessageKind)
 def test_every_kind_can_be_told_in_both_languages_from_the_same_parameters(kind):
-    zh, en = (set(part.split("}")[0] for part in text.split("{")[1:]) for text in _SENTENCES[kind])
+    zh, en = ({part.split("}")[0] for part in text.split("{")[1:]} for text in _SENTENCES[kind])
     assert zh == en
     params = {
         name: "2026-10-02T11:30:00+00:00" if name.endswith("_at") else "{x}" for name in kind.parameters
