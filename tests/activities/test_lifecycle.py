@@ -397,3 +397,38 @@ def test_an_archived_project_takes_no_new_activities(as_user, house, frozen, mak
     assert answer.json["errors"] == [
         {"pointer": "/project_id", "code": "no_such_object", "detail": "没有这个对象，或您不能使用它。"}
     ]
+
+
+def test_an_activity_elsewhere_says_which_county_it_counts_in(as_user, house, frozen):
+    away = body(house, frozen.now, hub_id=None, place_name="体育馆", org_id=str(house.county.id))
+    answer = as_user(house.officer.id).post("/v1/activities", json=away)
+    assert [(issue["pointer"], issue["code"]) for issue in answer.json["errors"]] == [
+        ("/county_code", "required")
+    ]
+
+
+def test_cancelling_a_draft_tells_nobody(as_user, make, house, database):
+    activity = make.activity(hub=house.hub, status=ActivityStatus.DRAFT)
+    answer = as_user(house.officer.id).post(
+        f"/v1/activities/{activity.id}/cancellation", json={"reason": "不办了"}
+    )
+    assert answer.json["state"] == "cancelled"
+    with database.reading() as db:
+        assert db.execute(select(OutboxEntry.kind)).all() == []
+
+
+def test_staff_operations_on_unknown_activities_are_not_found(as_user, house):
+    officer, unknown = as_user(house.officer.id), f"/v1/activities/{ids.new_id()}"
+    assert officer.get(f"{unknown}/sign-ups").json["code"] == "no_such_activity"
+    assert officer.post(f"{unknown}/publication").json["code"] == "no_such_activity"
+
+
+def test_a_project_is_edited_in_place(as_user, house):
+    officer, url = as_user(house.city_officer.id), f"/v1/projects/{house.project.id}"
+    edit = {
+        "name": house.project.name,
+        "summary": "每月一次",
+        "org_id": str(house.city.id),
+        "status": "active",
+    }
+    assert officer.put(url, json=edit, headers={"If-Match": "*"}).json["summary"] == "每月一次"

@@ -259,7 +259,7 @@ def test_processes_share_the_last_places(settings, make, database):
     start, results = context.Event(), context.Queue()
     quiet = replace(settings, log_level="ERROR", database_pool_size=4)
     arguments = [
-        (quiet, tokens[i::3], f"/v1/activities/{activity.id}/sign-up", start, results) for i in range(4)
+        (quiet, tokens[i::3], f"/v1/activities/{activity.id}/sign-up", start, results) for i in range(3)
     ]
     processes = [context.Process(target=_press_in_process, args=args) for args in arguments]
     for process in processes:

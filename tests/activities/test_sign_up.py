@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 
 from engage.activities.models import Activity, ActivityStatus
+from engage.activities.service import admission
+from engage.core import ids
 from engage.identity.models import PersonStatus
 from engage.messages.models import OutboxEntry
 from engage.orgs.models import MembershipStatus
@@ -215,3 +218,33 @@ def test_my_sign_ups_are_paged(as_user, make):
     second = client.get("/v1/me/sign-ups", query_string={"limit": 2, "cursor": first["next_cursor"]}).json
     assert len({item["id"] for item in first["items"] + second["items"]}) == 3
     assert second["next_cursor"] is None
+
+
+def test_a_cancelled_activity_can_be_left_and_promotes_nobody(as_user, make, database):
+    activity = make.activity(capacity=1)
+    people = [make.person() for _ in range(2)]
+    for person in people:
+        as_user(person.id).put(url(activity), json={})
+    with database.transaction() as session:
+        session.execute(
+            update(Activity).where(Activity.id == activity.id).values(status=ActivityStatus.CANCELLED)
+        )
+    assert as_user(people[0].id).delete(url(activity)).status_code == 204
+    assert as_user(people[1].id).get(url(activity)).json["state"] == "waitlisted"
+
+
+def test_an_unknown_activity_cannot_be_joined_or_left(as_user, make):
+    client, unknown = as_user(make.person().id), f"/v1/activities/{ids.new_id()}/sign-up"
+    assert client.put(unknown, json={}).json["code"] == "no_such_activity"
+    assert client.delete(unknown).json["code"] == "no_such_activity"
+    assert client.get(unknown).json["code"] == "no_such_activity"
+
+
+def test_only_a_second_live_sign_up_counts_as_already_in(make, database, frozen):
+    activity, person = make.activity(), make.person()
+    with database.transaction() as session:
+        assert admission.admit(session, activity.id, person.id, {}, frozen.now) is not None
+    with pytest.raises(admission.AlreadyIn), database.transaction() as session:
+        admission.admit(session, activity.id, person.id, {}, frozen.now)
+    with pytest.raises(IntegrityError), database.transaction() as session:
+        admission.admit(session, activity.id, ids.new_id(), {}, frozen.now)

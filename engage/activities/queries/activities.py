@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import Integer, String, Uuid, bindparam, case, func, literal, or_, select
+from sqlalchemy import Integer, String, Uuid, bindparam, case, exists, func, literal, or_, select
 
 from engage.activities.access import LATER, is_public, manageable
 from engage.activities.errors import NoSuchActivity
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # Around a point, distance decides the order; more than this many within the radius would be no list for a phone.
 _MAX_NEAR: Final = 1000
+_HOME_RADIUS_M: Final = 50_000
 _DAY: Final = timedelta(days=1)
 
 _LAT: Final = func.coalesce(Activity.lat, Hub.lat)
@@ -117,6 +118,13 @@ _FILTERS: Final[dict[str, Any]] = {
         & (Activity.sign_up_closes_at > bindparam("now", type_=UtcDateTime()))
         & ((Activity.taken < Activity.capacity) | (Activity.waiting < Activity.waitlist_capacity))
     ),
+    "not_mine": lambda: (
+        ~(
+            exists()
+            .where(SignUp.activity_id == Activity.id, SignUp.person_id == LATER.actor.id)
+            .where(SignUp.state != SignUpState.CANCELLED)
+        )
+    ),
     "public": is_public,
     "managed": lambda: manageable(LATER),
     "after": lambda: beyond(
@@ -175,21 +183,42 @@ def _values(look: Context, query: dict[str, Any]) -> dict[str, Any]:
 
 def _near_page(look: Context, query: dict[str, Any], pager: Pager, values: dict[str, Any]) -> Page:
     after = pager.after()
-    near: Point = query["near"]
-    statement = _list_statement(frozenset(_FILTERS.keys() & values.keys())).where(
-        _inside(box_around(near, query["radius_m"]))
-    )
-    rows = look.db.execute(statement, {**values, "rows": _MAX_NEAR}).all()
-    found = [
-        (distance, row)
-        for row in rows
-        if (distance := distance_m(near, Point(row[9], row[10]))) <= query["radius_m"]
-    ]
-    found.sort(key=lambda pair: (round(pair[0]), pair[1][0].bytes))
+    found = _around(look, query["near"], query["radius_m"], values)
     if after:
         found = [pair for pair in found if (round(pair[0]), pair[1][0].bytes) > (after[0], after[1].bytes)]
     items = [card(row, look.now, distance) for distance, row in found[: query["limit"] + 1]]
     return pager.page(items, lambda item: [item["distance_m"], item["id"]])
+
+
+def _around(look: Context, near: Point, radius_m: float, values: dict[str, Any]) -> list[tuple[float, Any]]:
+    """Return (metres, row) of the activities of a circle, the nearest first."""
+    statement = _list_statement(frozenset(_FILTERS.keys() & values.keys())).where(
+        _inside(box_around(near, radius_m))
+    )
+    rows = look.db.execute(statement, {**values, "rows": _MAX_NEAR}).all()
+    found = [
+        (distance, row) for row in rows if (distance := distance_m(near, Point(row[9], row[10]))) <= radius_m
+    ]
+    return sorted(found, key=lambda pair: (round(pair[0]), pair[1][0].bytes))
+
+
+def open_activities(look: Context, near: Point | None, limit: int) -> list[dict[str, Any]]:
+    """Return activities that are open for sign-up and that the caller has not signed up to, for the home screen.
+
+    The nearest first within 50 km of a point in GCJ-02; where there is none, or without a point, the soonest. At most
+    two statements.
+    """
+    values = {"now": look.now, "open": True, "public": True}
+    if look.actor.id is not None:
+        values |= {"not_mine": True, "me": look.actor.id}
+    if near is not None:
+        found = _around(look, near, _HOME_RADIUS_M, values)[:limit]
+        if found:
+            return [card(row, look.now, distance) for distance, row in found]
+    rows = look.db.execute(
+        _list_statement(frozenset(_FILTERS.keys() & values.keys())), {**values, "rows": limit}
+    )
+    return [card(row, look.now) for row in rows]
 
 
 def _inside(box: Box) -> Any:

@@ -146,11 +146,11 @@ def lock(work: Work, activity_id: UUID) -> None:
     )
 
 
-def cancel(work: Work, sign_up_id: UUID, reason: str | None = None) -> bool:
-    """Cancel a live sign-up of a locked activity and promote whoever is next; False if it was not live."""
-    freed = work.session.execute(
+def cancel(work: Work, sign_up_id: UUID, reason: str | None = None) -> None:
+    """Cancel a live sign-up of a locked activity and promote whoever is next."""
+    activity_id = work.session.execute(
         update(SignUp)
-        .where(SignUp.id == sign_up_id, SignUp.state != SignUpState.CANCELLED)
+        .where(SignUp.id == sign_up_id)
         .values(
             state=SignUpState.CANCELLED,
             cancelled_at=work.now,
@@ -162,11 +162,8 @@ def cancel(work: Work, sign_up_id: UUID, reason: str | None = None) -> bool:
         )
         .returning(SignUp.activity_id)
         .execution_options(synchronize_session=False)
-    ).scalar_one_or_none()
-    if freed is None:
-        return False
-    promote(work, freed)
-    return True
+    ).scalar_one()
+    promote(work, activity_id)
 
 
 def promote(work: Work, activity_id: UUID) -> int:
