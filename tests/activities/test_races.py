@@ -120,8 +120,8 @@ def test_cancelling_races_signing_up_and_nobody_is_stranded(as_user, make, datab
         holder.put(url, json={})
         at_once(
             [
-                lambda: holder.delete(url),
-                *(lambda client=client: client.put(url, json={}) for client in newcomers),
+                lambda holder=holder, url=url: holder.delete(url),
+                *(lambda client=client, url=url: client.put(url, json={}) for client in newcomers),
             ]
         )
         assert check_invariants(database, activity.id) == (1, 2)
