@@ -1,0 +1,109 @@
+"""The server, the worker and the fake of WeChat as processes: start, answers, signals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from http.client import HTTPConnection
+
+import pytest
+from cli.conftest import free_port, get, is_alive, until
+
+
+@pytest.fixture
+def database_url(run, tmp_path):
+    url = f"sqlite:///{tmp_path}/engage.db"
+    assert run("db", "upgrade", database_url=url).exit_code == 0
+    return url
+
+
+@pytest.fixture
+def server(start, database_url):
+    port = free_port()
+    process = start("serve", "--bind", f"127.0.0.1:{port}", "--workers", 2, database_url=database_url)
+    until(lambda: get(port, "/healthz")[0] == 200)
+    return port, process
+
+
+def test_the_server_serves_and_logs_a_json_line_for_each_request(server):
+    port, process = server
+    assert get(port, "/readyz") == (200, b'{"status":"ready"}')
+    assert get(port, "/v1/regions?name=%E9%99%B5")[0] == 200
+    assert process.stop() == 0
+    lines = [json.loads(line) for line in process.output.splitlines()]
+    requests = [line for line in lines if line.get("route") == "/v1/regions"]
+    assert [(line["method"], line["status"], line["caller"]) for line in requests] == [("GET", 200, None)]
+    assert "%E9%99%B5" not in process.output
+    assert "陵" not in process.output
+
+
+def test_options_win_over_settings(start, database_url):
+    port = free_port()
+    process = start(
+        "serve",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--workers",
+        3,
+        database_url=database_url,
+        bind="127.0.0.1:1",
+        workers=1,
+    )
+    until(lambda: get(port, "/healthz")[0] == 200)
+    until(lambda: len(process.children()) == 3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_ends_every_process_and_no_answer_is_lost(server, number):
+    port, process = server
+    workers = process.children()
+    lost: list[Exception] = []
+    answered = 0
+    stopping = threading.Event()
+
+    def ask():
+        nonlocal answered
+        while not stopping.is_set():
+            connection = HTTPConnection("127.0.0.1", port, timeout=20)
+            try:
+                connection.connect()
+            except OSError:
+                return  # nobody listens any more: not an answer that was lost
+            try:
+                connection.request("GET", "/v1/regions")
+                assert connection.getresponse().status == 200
+                answered += 1
+            except Exception as error:
+                lost.append(error)
+            finally:
+                connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    until(lambda: answered > 50)
+    assert process.stop(number) == 0
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    assert not any(map(is_alive, workers))
+    # A connection that was in the listening queue at the very end may be reset: it was not accepted, nothing was done.
+    assert [error for error in lost if not isinstance(error, ConnectionError)] == []
+    assert len(lost) <= len(threads)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_worker_ends_when_told(start, database_url, number):
+    process = start("worker", database_url=database_url)
+    process.wait_for('"message":"started"')
+    assert process.stop(number) == 0
+    assert [json.loads(line)["message"] for line in process.output.splitlines()] == ["started", "stopped"]
+
+
+def test_the_fake_of_wechat_mints_codes_and_ends_when_told(start):
+    port = free_port()
+    process = start("fake-wechat", "--port", port)
+    process.wait_for(f"http://127.0.0.1:{port}")
+    assert get(port, "/__fake__/health")[0] == 200
+    assert process.stop() == 0
