@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -40,6 +42,12 @@ def _documented_codes(name: str, status: int) -> set[str]:
     return {refusal.code for refusal in openapi.refusals(operation) if refusal.status == status}
 
 
+def content(response: TestResponse) -> bytes:
+    """The bytes of an answer as they were before compression."""
+    data: bytes = response.get_data()
+    return gzip.decompress(data) if response.headers.get("Content-Encoding") == "gzip" else data
+
+
 class ContractClient(FlaskClient):
     """Flask's test client, checking each answer of a declared operation."""
 
@@ -60,7 +68,7 @@ class ContractClient(FlaskClient):
         if response.status_code in (204, 304):
             assert response.get_data() == b""
             return
-        body = response.get_json(force=True)
+        body = json.loads(content(response))
         errors = [
             error.message
             for error in _validator(endpoint, response.status_code, response.mimetype).iter_errors(body)
