@@ -146,7 +146,8 @@ def _describe(operation: Operation) -> dict[str, Any]:
 
 
 def _security(operation: Operation) -> list[dict[str, list[str]]]:
-    return [{"bearer": []}, {}] if operation.access.name == "anyone" else [{"bearer": []}]
+    optional = operation.access.name in ("anyone", "guest")
+    return [{"bearer": []}, {}] if optional else [{"bearer": []}]
 
 
 def _parameters(operation: Operation) -> list[Any]:
