@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from engage.activities.models import Activity, ActivityStatus, CheckIn, CheckInMethod, SignUp, SignUpState
-from engage.core import clock, ids
-from engage.core.clock import SHANGHAI, shanghai_day
-from engage.orgs.models import Role
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert
 
+from engage.activities.models import Activity, ActivityStatus, CheckIn, CheckInMethod, SignUp, SignUpState
+from engage.core import clock, ids
+from engage.core.clock import SHANGHAI, shanghai_day
+from engage.orgs.models import Role
+
 COUNTIES = ["140502", "140521", "140524"]
 NOW = datetime(2026, 10, 1, 2, 0, tzinfo=UTC)
-FIRST, LAST = datetime(2026, 9, 29).date(), datetime(2026, 10, 2).date()
+FIRST, LAST = date(2026, 9, 29), date(2026, 10, 2)
 
 
 @dataclass(frozen=True)
@@ -36,19 +37,30 @@ class Past:
 
 
 TURNS = st.lists(
-    st.tuples(st.integers(0, 7), st.sampled_from(SignUpState), st.booleans()), max_size=8, unique_by=lambda turn: turn[0]
+    st.tuples(st.integers(0, 7), st.sampled_from(SignUpState), st.booleans()),
+    max_size=8,
+    unique_by=lambda turn: turn[0],
 )
 PASTS = st.lists(
     st.builds(
         Past,
         # Around midnight in Shanghai at the turn of a month, and around the ends of the range asked for.
-        start=st.integers(-60, 60).map(lambda hours: datetime(2026, 9, 30, 16, 0, tzinfo=UTC) + timedelta(hours=hours)),
+        start=st.integers(-60, 60).map(
+            lambda hours: datetime(2026, 9, 30, 16, 0, tzinfo=UTC) + timedelta(hours=hours)
+        ),
         length=st.integers(1, 24).map(lambda hours: timedelta(hours=hours)),
         county=st.integers(0, 2),
         hub=st.none() | st.integers(0, 2),
         org=st.integers(0, 2),
         project=st.integers(0, 2),
-        status=st.sampled_from([*[ActivityStatus.PUBLISHED] * 3, ActivityStatus.SUMMARISED, ActivityStatus.CANCELLED, ActivityStatus.DRAFT]),
+        status=st.sampled_from(
+            [
+                *[ActivityStatus.PUBLISHED] * 3,
+                ActivityStatus.SUMMARISED,
+                ActivityStatus.CANCELLED,
+                ActivityStatus.DRAFT,
+            ]
+        ),
         turns=TURNS,
     ),
     max_size=8,
@@ -147,9 +159,12 @@ def test_figures_equal_a_recount(by, pasts, as_user, database, world):
     for past in inside:
         rows[key_of(world, past, by)].append(past)
     answer = as_user(world.officer.id).get(
-        "/v1/statistics/participation", query_string={"from": FIRST.isoformat(), "to": LAST.isoformat(), "by": by}
+        "/v1/statistics/participation",
+        query_string={"from": FIRST.isoformat(), "to": LAST.isoformat(), "by": by},
     )
-    found = {row["key"]["id"]: {name: row[name] for name in row if name != "key"} for row in answer.json["items"]}
+    found = {
+        row["key"]["id"]: {name: row[name] for name in row if name != "key"} for row in answer.json["items"]
+    }
     assert found == {key: recount(pasts) for key, pasts in rows.items()}
     assert answer.json["totals"] == recount(inside)
     for column in ("activities", "sign_ups", "confirmed", "check_ins"):

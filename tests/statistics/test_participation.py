@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from counting import count_statements
+
 from engage.activities.models import ActivityStatus, SignUpState
 from engage.core import clock
 from engage.core.clock import SHANGHAI
@@ -14,7 +15,14 @@ from engage.identity.models import PersonStatus
 from engage.orgs.models import Role
 
 URL = "/v1/statistics/participation"
-NOTHING = {"activities": 0, "sign_ups": 0, "confirmed": 0, "check_ins": 0, "people": 0, "attendance_rate": None}
+NOTHING = {
+    "activities": 0,
+    "sign_ups": 0,
+    "confirmed": 0,
+    "check_ins": 0,
+    "people": 0,
+    "attendance_rate": None,
+}
 
 
 @pytest.fixture
@@ -25,7 +33,14 @@ def tree(make, frozen):
     lingchuan = make.org(city, name="共青团陵川县委员会", division_code="140524")
     branch = make.org(urban, kind_code="branch", name="建设路团支部")
     hub = make.hub(urban, name="建设路青年之家")
-    return SimpleNamespace(city=city, urban=urban, lingchuan=lingchuan, branch=branch, hub=hub, project=make.project(urban, name="团青有约"))
+    return SimpleNamespace(
+        city=city,
+        urban=urban,
+        lingchuan=lingchuan,
+        branch=branch,
+        hub=hub,
+        project=make.project(urban, name="团青有约"),
+    )
 
 
 def shanghai(year, month, day, hour=0, minute=0, second=0):
@@ -56,7 +71,9 @@ def cells(row):
 
 
 def test_every_column_counts_what_it_says(as_user, make, tree):
-    past = held(make, shanghai(2026, 9, 10, 9), org=tree.urban, hub=tree.hub, project_id=tree.project.id, capacity=3)
+    past = held(
+        make, shanghai(2026, 9, 10, 9), org=tree.urban, hub=tree.hub, project_id=tree.project.id, capacity=3
+    )
     people = [make.person() for _ in range(6)]
     for person in people[:2]:
         make.check_in(make.sign_up(past, person))
@@ -65,7 +82,14 @@ def test_every_column_counts_what_it_says(as_user, make, tree):
     make.sign_up(past, people[4], state=SignUpState.CANCELLED)
     make.sign_up(past, people[5], state=SignUpState.CANCELLED)
     make.sign_up(past, people[5], state=SignUpState.WAITLISTED)
-    expected = {"activities": 1, "sign_ups": 7, "confirmed": 3, "check_ins": 2, "people": 2, "attendance_rate": 0.6667}
+    expected = {
+        "activities": 1,
+        "sign_ups": 7,
+        "confirmed": 3,
+        "check_ins": 2,
+        "people": 2,
+        "attendance_rate": 0.6667,
+    }
     client = as_user(make.staff(Role.OFFICER, org=tree.urban).id)
     for by, key in [
         ("county", {"id": "140502", "name": "城区"}),
@@ -98,7 +122,10 @@ def test_one_person_in_many_rows_is_one_person_in_the_totals(as_user, make, tree
         make.check_in(make.sign_up(held(make, shanghai(2026, month, 10, 9), org=tree.urban), often))
     make.check_in(make.sign_up(held(make, shanghai(2026, 8, 20, 9), org=tree.urban), once))
     answer = figures(as_user(make.staff(Role.ANALYST, org=tree.urban).id)).json
-    assert [(row["key"]["id"], row["check_ins"], row["people"]) for row in answer["items"]] == [("2026-07", 1, 1), ("2026-08", 3, 2)]
+    assert [(row["key"]["id"], row["check_ins"], row["people"]) for row in answer["items"]] == [
+        ("2026-07", 1, 1),
+        ("2026-08", 3, 2),
+    ]
     assert (answer["totals"]["check_ins"], answer["totals"]["people"]) == (4, 2)
 
 
@@ -111,7 +138,12 @@ def test_months_and_days_turn_at_midnight_in_shanghai(as_user, make, tree):
     ):
         held(make, instant, org=tree.urban)
     client = as_user(make.staff(Role.OFFICER, org=tree.urban).id)
-    assert counts(figures(client, last="2027-12-31")) == {"2026-09": 1, "2026-10": 1, "2026-12": 1, "2027-01": 1}
+    assert counts(figures(client, last="2027-12-31")) == {
+        "2026-09": 1,
+        "2026-10": 1,
+        "2026-12": 1,
+        "2027-01": 1,
+    }
     assert counts(figures(client, first="2026-10-01")) == {"2026-10": 1, "2026-12": 1}
     assert counts(figures(client, first="2026-09-30", last="2026-09-30")) == {"2026-09": 1}
     assert counts(figures(client, first="2026-10-01", last="2026-10-01")) == {"2026-10": 1}
@@ -135,7 +167,14 @@ def test_an_activity_counts_when_it_was_published_and_not_called_off(as_user, ma
         activity = held(make, shanghai(2026, 9, 10, 9), org=tree.urban, status=status)
         make.check_in(make.sign_up(activity))
     answer = figures(as_user(make.staff(Role.OFFICER, org=tree.urban).id)).json
-    assert cells(answer["items"][0]) == {"activities": 2, "sign_ups": 2, "confirmed": 2, "check_ins": 2, "people": 2, "attendance_rate": 1}
+    assert cells(answer["items"][0]) == {
+        "activities": 2,
+        "sign_ups": 2,
+        "confirmed": 2,
+        "check_ins": 2,
+        "people": 2,
+        "attendance_rate": 1,
+    }
 
 
 def test_a_check_in_is_in_the_figures_at_once(as_user, make, tree):
@@ -174,8 +213,15 @@ def test_counties_come_in_the_order_of_their_codes(as_user, make, tree):
 def test_pages_join_without_gap_or_repetition(as_user, make, tree, by):
     twins = [make.hub(tree.urban, name="同名青年之家") for _ in range(2)]  # names repeat, ids decide
     person = make.person()
-    for number, (hub, code) in enumerate(zip([None, tree.hub, *twins, None], ["140502", "140521", "140522", "140524", "140525"], strict=True)):
-        make.check_in(make.sign_up(held(make, shanghai(2026, 3 + number, 10, 9), org=tree.urban, hub=hub, county_code=code), person))
+    for number, (hub, code) in enumerate(
+        zip([None, tree.hub, *twins, None], ["140502", "140521", "140522", "140524", "140525"], strict=True)
+    ):
+        make.check_in(
+            make.sign_up(
+                held(make, shanghai(2026, 3 + number, 10, 9), org=tree.urban, hub=hub, county_code=code),
+                person,
+            )
+        )
     client = as_user(make.staff(Role.OFFICER, org=tree.urban).id)
     whole = figures(client, by).json
     joined, cursor, pages = [], None, 0
@@ -193,7 +239,11 @@ def test_a_cursor_of_other_parameters_is_refused(as_user, make, tree):
         held(make, shanghai(2026, month, 10, 9), org=tree.urban)
     client = as_user(make.staff(Role.OFFICER, org=tree.urban).id)
     cursor = figures(client, limit=1).json["next_cursor"]
-    for answer in (figures(client, "county", cursor=cursor), figures(client, last="2026-11-30", cursor=cursor), figures(client, cursor="AAAA")):
+    for answer in (
+        figures(client, "county", cursor=cursor),
+        figures(client, last="2026-11-30", cursor=cursor),
+        figures(client, cursor="AAAA"),
+    ):
         assert (answer.status_code, answer.json["errors"][0]["code"]) == (422, "bad_cursor")
 
 
@@ -208,7 +258,9 @@ def everywhere(make, tree):
         (tree.lingchuan, None, "lingchuan"),
         (tree.lingchuan, tree.hub, "lingchuan at hub"),
     ]:
-        activity = held(make, shanghai(2026, 9, 10, 9), org=org, hub=hub, project_id=make.project(org, name=project).id)
+        activity = held(
+            make, shanghai(2026, 9, 10, 9), org=org, hub=hub, project_id=make.project(org, name=project).id
+        )
         make.check_in(make.sign_up(activity))
     return tree
 
@@ -247,7 +299,9 @@ def test_two_roles_that_overlap_count_nothing_twice(as_user, make, everywhere):
     make.grant(person, Role.BRANCH_SECRETARY, org=everywhere.branch)
     make.grant(person, Role.HUB_MANAGER, hub=everywhere.hub)
     answer = figures(as_user(person.id), "project").json
-    assert {row["key"]["name"]: row["check_ins"] for row in answer["items"]} == dict.fromkeys(OF_URBAN | {"lingchuan at hub"}, 1)
+    assert {row["key"]["name"]: row["check_ins"] for row in answer["items"]} == dict.fromkeys(
+        OF_URBAN | {"lingchuan at hub"}, 1
+    )
     assert answer["totals"]["activities"] == 4
 
 
@@ -327,4 +381,10 @@ def test_the_document_shows_the_parameters_by_their_names():
     from contract import document
 
     operation = document()["paths"]["/v1/statistics/participation"]["get"]
-    assert {parameter["name"] for parameter in operation["parameters"]} == {"from", "to", "by", "cursor", "limit"}
+    assert {parameter["name"] for parameter in operation["parameters"]} == {
+        "from",
+        "to",
+        "by",
+        "cursor",
+        "limit",
+    }
