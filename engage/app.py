@@ -38,7 +38,7 @@ from engage.core.errors import (
     MethodNotAllowed,
     NoSuchAddress,
 )
-from engage.core.http import compress, problem_response
+from engage.core.replies import compress, problem_response
 from engage.identity import caller
 from engage.wechat.gateway import WeChatGateway
 from engage.wechat.tokens import DatabaseTokenStore

@@ -11,7 +11,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from engage.core import openapi, schema
 from engage.core.errors import DatabaseBusy
-from engage.core.http import JSON
+from engage.core.replies import JSON
 from engage.core.wire import encode
 
 if TYPE_CHECKING:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import re
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -11,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import orjson
-from flask import Response, current_app, g, request
+from flask import current_app, g, request
 from marshmallow import ValidationError
 
 from engage.core import clock, idempotency
@@ -21,11 +19,11 @@ from engage.core.errors import (
     InvalidInput,
     InvalidJson,
     Issue,
-    Language,
     UnsupportedMediaType,
     VersionConflict,
     VersionRequired,
 )
+from engage.core.replies import JSON, answered, empty, repeated
 from engage.core.schemas import issues_of, read_id
 from engage.core.wire import dumper, encode
 
@@ -33,19 +31,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from flask import Flask
+    from flask import Flask, Response
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
     from engage.core.schemas import In, Out, Query
 
 PREFIX: Final = "/v1"
-JSON: Final = "application/json"
-PROBLEM: Final = "application/problem+json"
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _MAX_PATH_PARAMETER: Final = 64
-_GZIP_FROM_BYTES: Final = 1024
-_GZIP_LEVEL: Final = 5
 _VERSION_TAG: Final = re.compile(r'(?:W/)?"(\d{1,9})-[0-9a-f]+"')
 
 
@@ -223,7 +217,7 @@ def _read(
         actor = operation.access.load(connection, identity, now)
         result = operation.view(Look(connection, actor, now, database), **arguments)
     if dump is None:
-        return _empty()
+        return empty()
     payload = dump(result)
     return _answer(operation, payload, encode(payload))
 
@@ -239,7 +233,7 @@ def _run_errand(
         actor = operation.access.load(connection, identity, clock.now())
     result = operation.view(Errand(database, actor, database.settings), **arguments)
     if dump is None:
-        return _empty()
+        return empty()
     payload = dump(result)
     return _answer(operation, payload, encode(payload))
 
@@ -261,7 +255,7 @@ def _write(
         if key is not None:
             kept = idempotency.earlier_answer(work, key, request_print)
             if kept is not None:
-                return _repeated(kept)
+                return repeated(kept.body, kept.status, kept.location)
         result = operation.view(work, **arguments)
         payload = dump(result) if dump else None
         body = encode(payload) if dump else b""
@@ -269,51 +263,17 @@ def _write(
             idempotency.keep_answer(
                 work, key, request_print, operation.status, _location(operation, payload), body
             )
-    return _answer(operation, payload, body) if dump else _empty()
-
-
-def _repeated(kept: idempotency.IdempotentAnswer) -> Response:
-    response = Response(kept.body, kept.status, mimetype=JSON, headers={"Idempotency-Replayed": "true"})
-    response.headers["Cache-Control"] = "no-store"
-    if kept.location:
-        response.headers["Location"] = kept.location
-    return response
+    return _answer(operation, payload, body) if dump else empty()
 
 
 def _location(operation: Operation, payload: Any) -> str | None:
     return PREFIX + operation.location.format_map(payload) if operation.location else None
 
 
-def _empty() -> Response:
-    response = Response(status=204)
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
 def _answer(operation: Operation, payload: Any, body: bytes) -> Response:
-    response = Response(body, operation.status, mimetype=JSON)
-    if operation.cache is None:
-        response.headers["Cache-Control"] = "no-store"
-    else:
-        tag = entity_tag(payload, body)
-        response.headers["Cache-Control"] = operation.cache
-        response.headers["ETag"] = tag
-        response.headers["Vary"] = "Authorization, Accept-Encoding"
-        if tag in {
-            given.strip().removeprefix("W/") for given in request.headers.get("If-None-Match", "").split(",")
-        }:
-            response.status_code = 304
-            response.set_data(b"")
-    location = _location(operation, payload)
-    if location:
-        response.headers["Location"] = location
-    return response
-
-
-def entity_tag(payload: Any, body: bytes) -> str:
-    """Return the ETag: the version that ``If-Match`` compares, and a digest of exactly these bytes."""
     version = payload.get("version", 0) if isinstance(payload, dict) else 0
-    return f'"{version}-{hashlib.blake2b(body, digest_size=8).hexdigest()}"'
+    location = _location(operation, payload)
+    return answered(body, operation.status, cache_control=operation.cache, version=version, location=location)
 
 
 def _arguments(operation: Operation, path: dict[str, str]) -> dict[str, Any]:
@@ -382,40 +342,3 @@ def _expected_version() -> int | None:
     if not match:
         raise VersionConflict
     return int(match[1])
-
-
-def language() -> Language:
-    """Return the language of sentences for this request: Chinese unless English is asked for."""
-    best = request.accept_languages.best_match(["zh", "en"], "zh") if request.accept_languages else "zh"
-    return Language(best)
-
-
-def problem_response(error: DomainError) -> Response:
-    """Return the RFC 9457 answer for a refusal."""
-    body = encode(error.problem(language(), g.request_id))
-    response = Response(body, error.status, mimetype=PROBLEM)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Content-Language"] = language()
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(error.retry_after)
-    if error.status == 401:  # noqa: PLR2004
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
-
-
-def compress(response: Response) -> Response:
-    """Gzip an answer above 1 KB when the client takes it."""
-    if (
-        response.direct_passthrough
-        or response.is_streamed
-        or "Content-Encoding" in response.headers
-        or "gzip" not in request.headers.get("Accept-Encoding", "")
-        or response.mimetype not in (JSON, PROBLEM, "text/html", "application/yaml")
-    ):
-        return response
-    body = response.get_data()
-    if len(body) >= _GZIP_FROM_BYTES:
-        response.set_data(gzip.compress(body, _GZIP_LEVEL, mtime=0))
-        response.headers["Content-Encoding"] = "gzip"
-        response.vary.add("Accept-Encoding")
-    return response

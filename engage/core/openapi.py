@@ -26,7 +26,8 @@ from engage.core.errors import (
     VersionConflict,
     VersionRequired,
 )
-from engage.core.http import JSON, PREFIX, PROBLEM, Mode, Operation
+from engage.core.http import PREFIX, Mode, Operation
+from engage.core.replies import JSON, PROBLEM
 from engage.core.schemas import Problem
 from engage.core.wire import encode
 

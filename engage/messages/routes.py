@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from engage.core.http import Api, language
+from engage.core.http import Api
+from engage.core.replies import language
 from engage.core.schemas import PageQuery
 from engage.identity.caller import member
 from engage.messages import queries, service

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from engage.core.http import Api, language
+from engage.core.http import Api
+from engage.core.replies import language
 from engage.orgs.caller import staff
 from engage.statistics import queries
 from engage.statistics.schemas import ParticipationOut, ParticipationQuery

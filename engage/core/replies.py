@@ -1,0 +1,102 @@
+"""Answers: bodies with their headers, refusals as RFC 9457, compression."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from flask import Response, g, request
+
+from engage.core.errors import Language
+from engage.core.wire import encode
+
+if TYPE_CHECKING:
+    from engage.core.errors import DomainError
+
+JSON: Final = "application/json"
+PROBLEM: Final = "application/problem+json"
+_GZIP_FROM_BYTES: Final = 1024
+_GZIP_LEVEL: Final = 5
+
+
+def empty() -> Response:
+    """Return success without a body."""
+    response = Response(status=204)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def repeated(body: bytes, status: int, location: str | None) -> Response:
+    """Return the answer that was kept under an Idempotency-Key."""
+    response = answered(body, status, location=location)
+    response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def answered(
+    body: bytes,
+    status: int,
+    *,
+    cache_control: str | None = None,
+    version: int = 0,
+    location: str | None = None,
+) -> Response:
+    """Return JSON; with ``cache_control`` under an ETag, and 304 when the client has these very bytes."""
+    response = Response(body, status, mimetype=JSON)
+    if location:
+        response.headers["Location"] = location
+    if cache_control is None:
+        response.headers["Cache-Control"] = "no-store"
+        return response
+    tag = entity_tag(version, body)
+    response.headers["Cache-Control"] = cache_control
+    response.headers["ETag"] = tag
+    response.headers["Vary"] = "Authorization, Accept-Encoding"
+    held = {given.strip().removeprefix("W/") for given in request.headers.get("If-None-Match", "").split(",")}
+    if tag in held and request.method in ("GET", "HEAD"):
+        response.status_code = 304
+        response.set_data(b"")
+    return response
+
+
+def entity_tag(version: int, body: bytes) -> str:
+    """Return the ETag: the version that ``If-Match`` compares, and a digest of exactly these bytes."""
+    return f'"{version}-{hashlib.blake2b(body, digest_size=8).hexdigest()}"'
+
+
+def language() -> Language:
+    """Return the language of sentences for this request: Chinese unless English is asked for."""
+    best = request.accept_languages.best_match(["zh", "en"], "zh") if request.accept_languages else "zh"
+    return Language(best)
+
+
+def problem_response(error: DomainError) -> Response:
+    """Return the RFC 9457 answer for a refusal."""
+    body = encode(error.problem(language(), g.request_id))
+    response = Response(body, error.status, mimetype=PROBLEM)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Language"] = language()
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:  # noqa: PLR2004
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def compress(response: Response) -> Response:
+    """Gzip an answer above 1 KB when the client takes it."""
+    if (
+        response.direct_passthrough
+        or response.is_streamed
+        or "Content-Encoding" in response.headers
+        or "gzip" not in request.headers.get("Accept-Encoding", "")
+        or response.mimetype not in (JSON, PROBLEM, "text/html", "application/yaml")
+    ):
+        return response
+    body = response.get_data()
+    if len(body) >= _GZIP_FROM_BYTES:
+        response.set_data(gzip.compress(body, _GZIP_LEVEL, mtime=0))
+        response.headers["Content-Encoding"] = "gzip"
+        response.vary.add("Accept-Encoding")
+    return response
