@@ -72,8 +72,19 @@ class FiguresOut(Out):
     """
 
     activities = Whole(high=_MAX_COUNT, required=True, metadata={"example": 12})
-    sign_ups = Whole(high=_MAX_COUNT, required=True, metadata={"example": 260})
-    confirmed = Whole(high=_MAX_COUNT, required=True, metadata={"example": 230})
+    sign_ups = Whole(
+        high=_MAX_COUNT,
+        required=True,
+        metadata={
+            "example": 260,
+            "description": "报名次数，含候补与已取消 · sign-ups made, waiting and cancelled ones too",
+        },
+    )
+    confirmed = Whole(
+        high=_MAX_COUNT,
+        required=True,
+        metadata={"example": 230, "description": "现占名额 · places held now"},
+    )
     check_ins = Whole(
         high=_MAX_COUNT, required=True, metadata={"example": 198, "description": "人次 · participations"}
     )
@@ -85,7 +96,10 @@ class FiguresOut(Out):
         1,
         required=True,
         allow_none=True,
-        metadata={"example": 0.8609, "description": "到场率，四位小数 · four decimals"},
+        metadata={
+            "example": 0.8609,
+            "description": "到场率：已结束活动的签到数除以名额，四位小数 · of activities that have ended, four decimals",
+        },
     )
 
 
