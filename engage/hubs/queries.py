@@ -67,7 +67,7 @@ def _cards(*more: Any) -> Select[Any]:
     return statement.join(_County, _County.code == Hub.county_code)
 
 
-def _card(row: Any, distance: float | None = None) -> dict[str, Any]:
+def _card(row: Any, distance: int | None = None) -> dict[str, Any]:
     (
         hub_id, name, kind, kind_zh, kind_en, county_code, county, address, contact_phone, lat, lng, status, is_open_now,
     ) = row  # fmt: skip
@@ -81,7 +81,7 @@ def _card(row: Any, distance: float | None = None) -> dict[str, Any]:
         "contact_phone": contact_phone,
         "status": status,
         "is_open_now": is_open_now,
-        "distance_m": None if distance is None else round(distance),
+        "distance_m": distance,
     }
 
 
@@ -143,9 +143,10 @@ def list_hubs(look: Context, query: dict[str, Any]) -> Page:
     after = pager.after()
     values = _values(look, query)
     if query["near"] is not None:
-        items = _around(look, query["near"], query["radius_m"], values)
+        found = _around(look, query["near"], query["radius_m"], values)
         if after:
-            items = [item for item in items if _near_key(item) > (after[0], after[1].bytes)]
+            found = [pair for pair in found if _near_key(pair) > (after[0], after[1].bytes)]
+        items = [_card(row, metres) for metres, row in found[: query["limit"] + 1]]
         return pager.page(items, lambda item: [item["distance_m"], item["id"]])
     if after:
         values |= dict(zip(("after", "after_county", "after_name", "after_id"), (True, *after), strict=True))
@@ -169,8 +170,8 @@ def _values(look: Context, query: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _around(look: Context, near: Point, radius_m: float, values: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the hubs of a circle by distance: the box from the index, the circle and the order exactly."""
+def _around(look: Context, near: Point, radius_m: float, values: dict[str, Any]) -> list[tuple[int, Any]]:
+    """Return metres and rows of a circle by distance: the box from the index, the circle and the order exactly."""
     box = box_around(near, radius_m)
     values = {**values, "south": box.south, "north": box.north}
     for span, (west, east) in enumerate(box.lng_spans):
@@ -178,17 +179,18 @@ def _around(look: Context, near: Point, radius_m: float, values: dict[str, Any])
     values["box" if len(box.lng_spans) == 1 else "two_boxes"] = True
     rows = look.db.execute(_list_statement(frozenset(values.keys() & _FILTERS.keys())), values).all()
     measured = [(distance_m(near, Point(row[_LAT], row[_LNG])), row) for row in rows]
-    items = [_card(row, distance) for distance, row in measured if distance <= radius_m]
-    return sorted(items, key=_near_key)
+    return sorted(((round(metres), row) for metres, row in measured if metres <= radius_m), key=_near_key)
 
 
-def _near_key(item: dict[str, Any]) -> tuple[int, bytes]:
-    return item["distance_m"], item["id"].bytes
+def _near_key(pair: tuple[int, Any]) -> tuple[int, bytes]:
+    metres, row = pair
+    return metres, row[0].bytes
 
 
 def near_hubs(look: Context, near: Point, limit: int) -> list[dict[str, Any]]:
     """Return the nearest hubs in use within 10 km of a point in GCJ-02, for the home screen. One statement."""
-    return _around(look, near, _HOME_RADIUS_M, {**_present(look), "public": True})[:limit]
+    found = _around(look, near, _HOME_RADIUS_M, {**_present(look), "public": True})
+    return [_card(row, metres) for metres, row in found[:limit]]
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+
 from engage.enclaves.models import EnclaveBranch
 from engage.orgs.models import Org, Role
 
@@ -37,7 +38,9 @@ def home(make, city) -> Home:
     county = make.org(city, name="团陵川县委", division_code="140524")
     branch = make.enclave_branch(county)
     node = Org(id=branch.id)
-    return Home(county, branch, make.staff(Role.BRANCH_SECRETARY, org=node), make.staff(Role.OFFICER, org=county))
+    return Home(
+        county, branch, make.staff(Role.BRANCH_SECRETARY, org=node), make.staff(Role.OFFICER, org=county)
+    )
 
 
 @pytest.fixture

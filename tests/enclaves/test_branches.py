@@ -7,6 +7,8 @@ from uuid import UUID
 
 import pytest
 from counting import count_statements
+from sqlalchemy import func, select, update
+
 from engage.core import ids
 from engage.core.db import Look
 from engage.enclaves.models import (
@@ -20,7 +22,6 @@ from engage.enclaves.queries import my_branch_for_home
 from engage.identity.caller import Visitor
 from engage.messages.models import OutboxEntry
 from engage.orgs.models import Org, OrgPath, OrgStatus, Role
-from sqlalchemy import func, select, update
 
 TAIYUAN = "37.87,112.57"
 
@@ -107,7 +108,11 @@ def test_a_visitor_reads_a_branch_without_anything_of_their_own(client, home):
     answer = client.get(home.url)
     assert answer.json["home_county"] == {"code": "140524", "name": "陵川县"}
     assert answer.json["host_city"] == {"code": "140100", "name": "太原市"}
-    assert (answer.json["my"], answer.json["can_decide"], answer.json["participants_count"]) == (None, False, 0)
+    assert (answer.json["my"], answer.json["can_decide"], answer.json["participants_count"]) == (
+        None,
+        False,
+        0,
+    )
     again = client.get(home.url, headers={"If-None-Match": answer.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
 
@@ -202,14 +207,20 @@ def test_an_officer_of_the_home_county_creates_a_branch(as_user, home, client, d
     with database.reading() as connection:
         node = connection.execute(select(Org.__table__).where(Org.name == "陵川县驻太原团工委")).one()
         above = connection.scalars(select(OrgPath.depth).where(OrgPath.descendant_id == node.id)).all()
-    assert (node.kind_code, node.parent_id, node.division_code) == ("enclave_branch", home.county.id, "140100")
+    assert (node.kind_code, node.parent_id, node.division_code) == (
+        "enclave_branch",
+        home.county.id,
+        "140100",
+    )
     assert sorted(above) == [0, 1, 2]
 
 
 def test_the_secretary_of_a_new_branch_can_be_named_and_decides(as_user, make, home, youth):
     branch_id = as_user(home.officer.id).post("/v1/enclave-branches", json=body_of(home.county)).json["id"]
     secretary = make.staff(Role.BRANCH_SECRETARY, org=Org(id=UUID(branch_id)))
-    location = as_user(youth.id).post(f"/v1/enclave-branches/{branch_id}/applications", json={}).headers["Location"]
+    location = (
+        as_user(youth.id).post(f"/v1/enclave-branches/{branch_id}/applications", json={}).headers["Location"]
+    )
     assert as_user(secretary.id).post(f"{location}/approval").json["state"] == "approved"
 
 
@@ -286,7 +297,9 @@ def test_bad_input_names_what_is_wrong_and_makes_nothing(as_user, home, rows, va
 
 
 def test_a_municipality_is_a_host_city(as_user, home):
-    answer = as_user(home.officer.id).post("/v1/enclave-branches", json=body_of(home.county, host_city_code="110000"))
+    answer = as_user(home.officer.id).post(
+        "/v1/enclave-branches", json=body_of(home.county, host_city_code="110000")
+    )
     assert answer.json["host_city"] == {"code": "110000", "name": "北京市"}
 
 
@@ -303,6 +316,13 @@ def test_an_officer_edits_a_branch_and_its_node_follows(as_user, home, database,
     with database.reading() as connection:
         node = connection.execute(select(Org.__table__).where(Org.id == home.branch.id)).one()
     assert (node.name, node.division_code, node.version) == ("陵川驻京团支部", "110000", 2)
+
+
+def test_an_edit_that_leaves_the_name_leaves_the_node(as_user, home, database):
+    name = as_user(home.officer.id).get(home.url).json["name"]
+    put(as_user(home.officer.id), home, edit_of(name=name, address="新地址"))
+    with database.reading() as connection:
+        assert connection.scalar(select(Org.version).where(Org.id == home.branch.id)) == 1
 
 
 def test_what_is_left_out_becomes_empty(as_user, home):
@@ -359,7 +379,9 @@ def test_bad_edits_name_what_is_wrong_and_change_nothing(as_user, home, rows, va
     assert rows() == before
 
 
-def test_dissolving_answers_those_who_wait_and_lets_participants_go(as_user, make, home, applied, youth, database, frozen):
+def test_dissolving_answers_those_who_wait_and_lets_participants_go(
+    as_user, make, home, applied, youth, database, frozen
+):
     participant = make.person(hometown_code="140524")
     make.add(EnclaveParticipation(branch_id=home.branch.id, person_id=participant.id, joined_at=frozen.now))
     frozen.move(minutes=1)
@@ -369,7 +391,9 @@ def test_dissolving_answers_those_who_wait_and_lets_participants_go(as_user, mak
     assert (application["state"], application["reason"]) == ("rejected", "该组织已撤销。")
     with database.reading() as connection:
         assert connection.scalar(select(Org.status).where(Org.id == home.branch.id)) is OrgStatus.DISSOLVED
-        told = connection.execute(select(OutboxEntry.person_id, OutboxEntry.kind).order_by(OutboxEntry.seq)).all()
+        told = connection.execute(
+            select(OutboxEntry.person_id, OutboxEntry.kind).order_by(OutboxEntry.seq)
+        ).all()
     assert told[-1] == (youth.id, "enclave_application_rejected")
     assert as_user(participant.id).get("/v1/me/enclave-branches").json["items"] == []
 
@@ -385,7 +409,9 @@ def test_a_dissolved_branch_can_be_brought_back_empty(as_user, client, home):
 # Home screen
 
 
-def test_the_home_screen_shows_the_branch_joined_last_or_the_one_applied_to(app, database, make, city, home, youth, applied, frozen, as_user):
+def test_the_home_screen_shows_the_branch_joined_last_or_the_one_applied_to(
+    app, database, make, city, home, youth, applied, frozen, as_user
+):
     def shown():
         with database.reading() as connection, count_statements(app) as sent:
             found = my_branch_for_home(Look(connection, Visitor(youth.id), frozen.now, database))
@@ -403,5 +429,7 @@ def test_the_home_screen_shows_the_branch_joined_last_or_the_one_applied_to(app,
     as_user(youth.id).post(f"{applied}/withdrawal")
     assert shown() is None
     with database.reading() as connection:
-        states = connection.execute(select(EnclaveApplication.state, func.count()).group_by(EnclaveApplication.state)).all()
+        states = connection.execute(
+            select(EnclaveApplication.state, func.count()).group_by(EnclaveApplication.state)
+        ).all()
     assert states == [(ApplicationState.WITHDRAWN, 1)]

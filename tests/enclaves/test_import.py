@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import delete, select, update
+
 from engage.core.imports import ImportReport
 from engage.enclaves.errors import ImportOrder
 from engage.enclaves.models import EnclaveBranch
@@ -13,7 +15,6 @@ from engage.hubs.service import import_demo_hubs, import_hub_kinds
 from engage.orgs.models import Org
 from engage.orgs.service import import_demo_orgs, import_orgs
 from engage.regions.service import import_divisions
-from sqlalchemy import delete, select, update
 
 NOW = datetime(2026, 10, 1, 2, 0, tzinfo=UTC)
 
@@ -35,11 +36,17 @@ def test_the_demo_has_eight_branches_and_keeps_what_was_edited(country):
         import_demo_hubs(session, NOW)
         assert import_demo_branches(session, NOW) == ImportReport(created=8)
     with country.transaction() as session:
-        session.execute(update(EnclaveBranch).where(EnclaveBranch.host_city_code == "110000").values(host_org="商会"))
+        session.execute(
+            update(EnclaveBranch).where(EnclaveBranch.host_city_code == "110000").values(host_org="商会")
+        )
         session.execute(delete(EnclaveBranch).where(EnclaveBranch.host_city_code == "140100"))
         assert import_demo_branches(session, NOW) == ImportReport(created=1, unchanged=7)
+    with country.transaction() as session:
+        assert import_demo_branches(session, NOW) == ImportReport(unchanged=8)
     with country.reading() as connection:
-        rows = connection.execute(select(EnclaveBranch.__table__, Org.name, Org.kind_code).join(Org, Org.id == EnclaveBranch.id)).all()
+        rows = connection.execute(
+            select(EnclaveBranch.__table__, Org.name, Org.kind_code).join(Org, Org.id == EnclaveBranch.id)
+        ).all()
     by_city = {row.host_city_code: row for row in rows}
     assert (by_city["140100"].name, by_city["140100"].kind_code) == ("陵川县驻太原团工委", "enclave_branch")
     assert by_city["110000"].host_org == "商会"

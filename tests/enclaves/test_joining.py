@@ -6,11 +6,12 @@ from datetime import date, timedelta
 
 import pytest
 from counting import count_statements
+from sqlalchemy import select, update
+
 from engage.core import ids
 from engage.enclaves.models import EnclaveApplication, EnclaveParticipation, EnclaveStatus
 from engage.messages.models import OutboxEntry
 from engage.orgs.models import Membership, Org, OrgStatus, Role
-from sqlalchemy import select, update
 
 
 def apply(client, home, **body):
@@ -110,7 +111,9 @@ def test_a_hometown_whose_code_was_retired_counts_as_what_it_became(as_user, mak
     gaoping = make.org(city, division_code="140581")
     branch = make.enclave_branch(gaoping, home_county_code="140581")
     person = make.person(hometown_code="140523")
-    assert as_user(person.id).post(f"/v1/enclave-branches/{branch.id}/applications", json={}).status_code == 201
+    assert (
+        as_user(person.id).post(f"/v1/enclave-branches/{branch.id}/applications", json={}).status_code == 201
+    )
 
 
 def test_a_second_application_is_refused_while_one_is_open(as_user, home, youth, applied, rows):
@@ -195,7 +198,11 @@ def test_the_secretary_approves_and_the_applicant_takes_part(as_user, home, yout
     (joined,) = mine.get("/v1/me/enclave-branches").json["items"]
     assert (joined["branch"]["id"], joined["joined_at"]) == (str(home.branch.id), "2026-10-01T11:00:00+08:00")
     person_id, kind, params = told()[-1]
-    assert (person_id, kind, params["branch_id"]) == (youth.id, "enclave_application_approved", str(home.branch.id))
+    assert (person_id, kind, params["branch_id"]) == (
+        youth.id,
+        "enclave_application_approved",
+        str(home.branch.id),
+    )
 
 
 def test_joining_and_leaving_never_touch_the_formal_membership(as_user, make, home, youth, database):
@@ -235,7 +242,11 @@ def test_a_rejection_has_a_reason_that_the_applicant_reads(as_user, home, youth,
         "is_participant": False,
     }
     person_id, kind, params = told()[-1]
-    assert (person_id, kind, params["reason"]) == (youth.id, "enclave_application_rejected", "家乡信息不一致。")
+    assert (person_id, kind, params["reason"]) == (
+        youth.id,
+        "enclave_application_rejected",
+        "家乡信息不一致。",
+    )
 
 
 @pytest.mark.parametrize(
@@ -333,7 +344,9 @@ def test_nobody_else_withdraws(client, as_user, make, home, applied, rows):
     assert rows() == before
 
 
-def test_leaving_may_be_repeated_and_ends_only_ones_own_participation(as_user, make, home, youth, applied, frozen):
+def test_leaving_may_be_repeated_and_ends_only_ones_own_participation(
+    as_user, make, home, youth, applied, frozen
+):
     other = make.person(hometown_code="140524")
     make.add(EnclaveParticipation(branch_id=home.branch.id, person_id=other.id, joined_at=frozen.now))
     as_user(home.secretary.id).post(f"{applied}/approval")
@@ -355,10 +368,16 @@ def test_leaving_what_one_never_joined(client, as_user, home, youth, rows):
 # Reading
 
 
-def test_an_application_is_read_by_the_applicant_and_by_deciders(client, as_user, make, city, home, youth, applied):
+def test_an_application_is_read_by_the_applicant_and_by_deciders(
+    client, as_user, make, city, home, youth, applied
+):
     for person in (youth, home.secretary, home.officer, make.staff(Role.OFFICER, org=city)):
         assert as_user(person.id).get(applied).json["state"] == "submitted"
-    strangers = [make.person(), make.staff(Role.OFFICER, org=make.org(city)), make.staff(Role.ANALYST, org=home.county)]
+    strangers = [
+        make.person(),
+        make.staff(Role.OFFICER, org=make.org(city)),
+        make.staff(Role.ANALYST, org=home.county),
+    ]
     for person in strangers:
         answer = as_user(person.id).get(applied)
         assert (answer.status_code, answer.json["code"]) == (404, "no_such_enclave_application")
@@ -388,11 +407,19 @@ def test_deciders_list_participants(as_user, make, home, frozen):
         frozen.move(minutes=1)
         make.add(EnclaveParticipation(branch_id=home.branch.id, person_id=person.id, joined_at=frozen.now))
     gone = make.person()
-    make.add(EnclaveParticipation(branch_id=home.branch.id, person_id=gone.id, joined_at=frozen.now, left_at=frozen.now))
+    make.add(
+        EnclaveParticipation(
+            branch_id=home.branch.id, person_id=gone.id, joined_at=frozen.now, left_at=frozen.now
+        )
+    )
     listed = f"{home.url}/participants"
     first = as_user(home.officer.id).get(f"{listed}?limit=2").json
-    second = as_user(home.officer.id).get(listed, query_string={"limit": 2, "cursor": first["next_cursor"]}).json
-    assert [item["person"]["id"] for item in first["items"] + second["items"]] == [str(person.id) for person in people]
+    second = (
+        as_user(home.officer.id).get(listed, query_string={"limit": 2, "cursor": first["next_cursor"]}).json
+    )
+    assert [item["person"]["id"] for item in first["items"] + second["items"]] == [
+        str(person.id) for person in people
+    ]
     assert second["next_cursor"] is None
 
 
@@ -400,7 +427,11 @@ def test_deciders_list_participants(as_user, make, home, frozen):
 def test_others_do_not_see_who_applies_or_takes_part(client, as_user, make, city, home, applied, listed):
     url = f"{home.url}/{listed}"
     assert client.get(url).json["code"] == "not_logged_in"
-    people = [make.person(), make.staff(Role.OFFICER, org=make.org(city)), make.staff(Role.ANALYST, org=home.county)]
+    people = [
+        make.person(),
+        make.staff(Role.OFFICER, org=make.org(city)),
+        make.staff(Role.ANALYST, org=home.county),
+    ]
     for person in people:
         answer = as_user(person.id).get(url)
         assert (answer.status_code, answer.json["code"]) == (403, "not_allowed")
@@ -411,7 +442,11 @@ def test_others_do_not_see_who_applies_or_takes_part(client, as_user, make, city
 def test_my_applications_and_branches_are_mine_newest_first(client, as_user, make, home, youth, frozen):
     branches = [make.enclave_branch(home.county) for _ in range(3)]
     for branch in branches:
-        url = as_user(youth.id).post(f"/v1/enclave-branches/{branch.id}/applications", json={}).headers["Location"]
+        url = (
+            as_user(youth.id)
+            .post(f"/v1/enclave-branches/{branch.id}/applications", json={})
+            .headers["Location"]
+        )
         as_user(home.officer.id).post(f"{url}/approval")
     apply(as_user(make.person(hometown_code="140524").id), home)
     mine = as_user(youth.id)
@@ -449,13 +484,18 @@ def test_lists_take_a_constant_number_of_statements(app, as_user, make, home, yo
 def test_unknown_applications(as_user, home, action):
     client = as_user(home.officer.id)
     method = client.post if action else client.get
-    assert method(f"/v1/enclave-applications/{ids.new_id()}{action}").json["code"] == "no_such_enclave_application"
+    assert (
+        method(f"/v1/enclave-applications/{ids.new_id()}{action}").json["code"]
+        == "no_such_enclave_application"
+    )
     assert method(f"/v1/enclave-applications/x{action}").json["errors"][0]["code"] == "not_id"
 
 
 def test_a_role_that_ends_ends_the_deciding(as_user, make, home, applied, frozen):
     person = make.person()
-    make.grant(person, Role.BRANCH_SECRETARY, org=Org(id=home.branch.id), ends_at=frozen.now + timedelta(minutes=1))
+    make.grant(
+        person, Role.BRANCH_SECRETARY, org=Org(id=home.branch.id), ends_at=frozen.now + timedelta(minutes=1)
+    )
     staff = as_user(person.id)
     assert staff.get(f"{home.url}/applications").status_code == 200
     frozen.move(minutes=1)

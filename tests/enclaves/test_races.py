@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
+from sqlalchemy import func, select
+
 from engage.enclaves.models import ApplicationState, EnclaveApplication, EnclaveParticipation
 from engage.messages.models import OutboxEntry
-from sqlalchemy import func, select
 
 ROUNDS = 12
 
@@ -29,7 +31,9 @@ def at_once(*calls):
 def counted(database):
     def count(person_id):
         with database.reading() as db:
-            states = db.scalars(select(EnclaveApplication.state).where(EnclaveApplication.person_id == person_id)).all()
+            states = db.scalars(
+                select(EnclaveApplication.state).where(EnclaveApplication.person_id == person_id)
+            ).all()
             joined = db.scalar(
                 select(func.count())
                 .select_from(EnclaveParticipation)
@@ -44,7 +48,9 @@ def counted(database):
 def test_one_person_applying_on_many_connections_has_one_application(as_user, make, home, counted):
     person = make.person(hometown_code="140524")
     clients = [as_user(person.id) for _ in range(10)]
-    answers = at_once(*(lambda client=client: client.post(f"{home.url}/applications", json={}) for client in clients))
+    answers = at_once(
+        *(lambda client=client: client.post(f"{home.url}/applications", json={}) for client in clients)
+    )
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
     assert {answer.json["code"] for answer in answers if answer.status_code == 409} == {"application_exists"}
     assert counted(person.id)[0] == [ApplicationState.SUBMITTED]
@@ -55,7 +61,7 @@ def test_approval_races_withdrawal_and_exactly_one_wins(as_user, make, home, cou
         person = make.person(hometown_code="140524")
         mine, secretary = as_user(person.id), as_user(home.secretary.id)
         url = mine.post(f"{home.url}/applications", json={}).headers["Location"]
-        answers = at_once(lambda: secretary.post(f"{url}/approval"), lambda: mine.post(f"{url}/withdrawal"))
+        answers = at_once(partial(secretary.post, f"{url}/approval"), partial(mine.post, f"{url}/withdrawal"))
         assert sorted(answer.status_code for answer in answers) == [200, 409]
         loser = next(answer for answer in answers if answer.status_code == 409)
         assert loser.json["code"] == "already_decided"
@@ -72,9 +78,9 @@ def test_two_deciders_at_once_and_exactly_one_wins(as_user, make, home, counted)
         secretary, officer = as_user(home.secretary.id), as_user(home.officer.id)
         url = as_user(person.id).post(f"{home.url}/applications", json={}).headers["Location"]
         answers = at_once(
-            lambda: secretary.post(f"{url}/approval"),
-            lambda: officer.post(f"{url}/rejection", json={"reason": "信息不符"}),
-            lambda: officer.post(f"{url}/approval"),
+            partial(secretary.post, f"{url}/approval"),
+            partial(officer.post, f"{url}/rejection", json={"reason": "信息不符"}),
+            partial(officer.post, f"{url}/approval"),
         )
         assert sorted(answer.status_code for answer in answers) == [200, 409, 409]
         states, joined, told = counted(person.id)
@@ -88,7 +94,8 @@ def test_applying_again_while_being_approved_leaves_no_open_application(as_user,
         mine, again, secretary = as_user(person.id), as_user(person.id), as_user(home.secretary.id)
         url = mine.post(f"{home.url}/applications", json={}).headers["Location"]
         approval, second = at_once(
-            lambda: secretary.post(f"{url}/approval"), lambda: again.post(f"{home.url}/applications", json={})
+            partial(secretary.post, f"{url}/approval"),
+            partial(again.post, f"{home.url}/applications", json={}),
         )
         assert approval.status_code == 200
         assert second.json["code"] in ("application_exists", "already_participating")
@@ -103,8 +110,8 @@ def test_dissolving_races_applying_and_nobody_is_left_waiting(as_user, make, hom
         url = f"/v1/enclave-branches/{branch.id}"
         body = {"name": "陵川支部", "host_city_code": "140100", "status": "dissolved"}
         applying, dissolving = at_once(
-            lambda: mine.post(f"{url}/applications", json={}),
-            lambda: officer.put(url, json=body, headers={"If-Match": "*"}),
+            partial(mine.post, f"{url}/applications", json={}),
+            partial(officer.put, url, json=body, headers={"If-Match": "*"}),
         )
         assert dissolving.status_code == 200
         states, _, told = counted(person.id)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import func, select
+
 from engage.core import ids
 from engage.hubs.models import Hub
 from engage.orgs.models import OrgStatus, Role
-from sqlalchemy import func, select
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +90,11 @@ def test_the_same_key_makes_one_hub(officer, township, rows):
     headers = {"Idempotency-Key": "hub-1"}
     first = officer.post("/v1/hubs", json=body_of(township), headers=headers)
     second = officer.post("/v1/hubs", json=body_of(township), headers=headers)
-    assert (second.status_code, second.json, second.headers["Location"]) == (201, first.json, first.headers["Location"])
+    assert (second.status_code, second.json, second.headers["Location"]) == (
+        201,
+        first.json,
+        first.headers["Location"],
+    )
     assert len(rows()) == 1
 
 
@@ -165,13 +170,41 @@ def test_within_the_city_the_place_decides_the_county(officer, township):
         ({"position": {"lat": 35}}, "/position/lng", "required"),
         ({"position": [35, 112]}, "/position", "not_object"),
         ({"opening_hours": {}}, "/opening_hours", "not_list"),
-        ({"opening_hours": [{"weekday": 8, "opens": "09:00", "closes": "18:00"}]}, "/opening_hours/0/weekday", "too_large"),
-        ({"opening_hours": [{"weekday": 1, "opens": "9:00", "closes": "18:00"}]}, "/opening_hours/0/opens", "not_clock_time"),
-        ({"opening_hours": [{"weekday": 1, "opens": "09:00", "closes": "25:00"}]}, "/opening_hours/0/closes", "not_clock_time"),
-        ({"opening_hours": [{"weekday": 1, "opens": "20:00", "closes": "02:00"}]}, "/opening_hours/0/closes", "bad_order"),
-        ({"opening_hours": [{"weekday": 1, "opens": "24:00", "closes": "24:00"}]}, "/opening_hours/0/closes", "bad_order"),
-        ({"opening_hours": [{"weekday": 1, "opens": "09:00", "closes": "10:00", "x": 1}]}, "/opening_hours/0/x", "unknown_field"),
-        ({"opening_hours": [{"weekday": 1, "opens": "09:00", "closes": "10:00"}] * 29}, "/opening_hours", "too_long"),
+        (
+            {"opening_hours": [{"weekday": 8, "opens": "09:00", "closes": "18:00"}]},
+            "/opening_hours/0/weekday",
+            "too_large",
+        ),
+        (
+            {"opening_hours": [{"weekday": 1, "opens": "9:00", "closes": "18:00"}]},
+            "/opening_hours/0/opens",
+            "not_clock_time",
+        ),
+        (
+            {"opening_hours": [{"weekday": 1, "opens": "09:00", "closes": "25:00"}]},
+            "/opening_hours/0/closes",
+            "not_clock_time",
+        ),
+        (
+            {"opening_hours": [{"weekday": 1, "opens": "20:00", "closes": "02:00"}]},
+            "/opening_hours/0/closes",
+            "bad_order",
+        ),
+        (
+            {"opening_hours": [{"weekday": 1, "opens": "24:00", "closes": "24:00"}]},
+            "/opening_hours/0/closes",
+            "bad_order",
+        ),
+        (
+            {"opening_hours": [{"weekday": 1, "opens": "09:00", "closes": "10:00", "x": 1}]},
+            "/opening_hours/0/x",
+            "unknown_field",
+        ),
+        (
+            {"opening_hours": [{"weekday": 1, "opens": "09:00", "closes": "10:00"}] * 29},
+            "/opening_hours",
+            "too_long",
+        ),
         ({"services": ["读书", "读书"]}, "/services", "not_unique"),
         ({"services": ["长" * 21]}, "/services/0", "too_long"),
         ({"services": [str(number) for number in range(21)]}, "/services", "too_long"),
@@ -182,10 +215,15 @@ def test_within_the_city_the_place_decides_the_county(officer, township):
         ({"version": 3}, "/version", "unknown_field"),
     ],
 )
-def test_bad_input_names_what_is_wrong_and_changes_nothing(officer, township, make, rows, values, pointer, code):
+def test_bad_input_names_what_is_wrong_and_changes_nothing(
+    officer, township, make, rows, values, pointer, code
+):
     hub = make.hub(township)
     before = rows()
-    for answer in (officer.post("/v1/hubs", json=body_of(township, **values)), put(officer, hub, body_of(township, **values))):
+    for answer in (
+        officer.post("/v1/hubs", json=body_of(township, **values)),
+        put(officer, hub, body_of(township, **values)),
+    ):
         assert answer.status_code == 422
         assert {"pointer": pointer, "code": code}.items() <= answer.json["errors"][0].items()
     assert rows() == before
@@ -218,7 +256,9 @@ def test_periods_may_touch_but_not_overlap(officer, township):
 
 @pytest.mark.parametrize("phone", ["0356-0001234", "010-12345678-8001", "400-123-4567", "12355"])
 def test_office_lines(officer, township, phone):
-    assert officer.post("/v1/hubs", json=body_of(township, contact_phone=phone)).json["contact_phone"] == phone
+    assert (
+        officer.post("/v1/hubs", json=body_of(township, contact_phone=phone)).json["contact_phone"] == phone
+    )
 
 
 # Editing
@@ -233,7 +273,11 @@ def test_those_who_manage_a_hub_may_edit_it(as_user, make, county, township):
     ]
     for version, person in enumerate(people, 2):
         answer = put(as_user(person.id), hub, body_of(township, name=f"第{version}版"))
-        assert (answer.status_code, answer.json["name"], answer.json["version"]) == (200, f"第{version}版", version)
+        assert (answer.status_code, answer.json["name"], answer.json["version"]) == (
+            200,
+            f"第{version}版",
+            version,
+        )
 
 
 def test_an_edit_replaces_everything_and_notes_when(officer, make, township, frozen, client):
@@ -307,7 +351,12 @@ def test_moving_a_hub_to_another_org_takes_an_officer_of_both(as_user, make, cou
     receiver = make.staff(Role.OFFICER, org=sibling)
     make.grant(receiver, Role.HUB_MANAGER, hub=hub)
     before = rows()
-    for client, org in [(manager, sibling), (local, sibling), (above, foreign), (as_user(receiver.id), sibling)]:
+    for client, org in [
+        (manager, sibling),
+        (local, sibling),
+        (above, foreign),
+        (as_user(receiver.id), sibling),
+    ]:
         answer = put(client, hub, body_of(org))
         assert (answer.status_code, answer.json["code"]) == (403, "not_allowed")
     assert rows() == before

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from counting import count_statements
+
 from engage.core.db import Look
 from engage.hubs import queries
 from engage.hubs.models import HubStatus
