@@ -41,7 +41,7 @@ def _end_of_month(day: date) -> date:
 
 _TOUR: Final = """\
 API={api}/v1 WX={wechat}/__fake__ NO_PROXY=127.0.0.1 no_proxy=127.0.0.1; export NO_PROXY no_proxy
-pick() {{ python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }}
+pick() {{ python3 -c 'import functools, json, sys; print(functools.reduce(lambda d, k: d[int(k) if k.isdigit() else k], sys.argv[1:], json.load(sys.stdin)))' "$@"; }}
 show() {{ python3 -m json.tool --no-ensure-ascii; }}
 login() {{ curl -s $API/auth/wechat/login {json} -d '{{"code": "'$(curl -s -X POST $WX/users/$1/login-code | pick code)'"}}' | pick access_token; }}
 
@@ -52,6 +52,7 @@ curl -s "$API/hubs?{near}&radius_m=2000&limit=3" | show
 curl -s "$API/activities?{near}&radius_m=5000&open=true&limit=3" -H "Authorization: Bearer $YOUTH" | show
 DAY={open_house}
 curl -s -X PUT $API/activities/$DAY/sign-up {json} -d '{{}}' -H "Authorization: Bearer $YOUTH" | show
+curl -s "$API/home?{near}" -H "Authorization: Bearer $YOUTH" | show
 curl -s "$API/me/sign-ups" -H "Authorization: Bearer $YOUTH" | show
 
 echo "2. 青年之家负责人：出示签到码，青年签到并评价 · The hub's manager shows the code, the youth checks in and rates"
@@ -64,4 +65,13 @@ curl -s "$API/activities/$DAY/sign-ups?limit=2" -H "Authorization: Bearer $MANAG
 echo "3. 团市委统计人员：各县参与情况，含刚才的签到 · Ops of the city: figures by county, with the check-in of just now"
 OPS=$(login ops)
 curl -s "$API/statistics/participation?from={first}&to={last}&by=county" -H "Authorization: Bearer $OPS" | show
+
+echo "4. 在外青年：申请加入家乡陵川县驻太原的团组织，县里通过，再退出 · A migrant youth joins the branch of the home county, and leaves"
+MIGRANT=$(login migrant)
+BRANCH=$(curl -s "$API/enclave-branches?home_county=140524&host_city=140100" | pick items 0 id)
+APPLICATION=$(curl -s $API/enclave-branches/$BRANCH/applications {json} -d '{{"note": "在太原工作，想找到组织"}}' -H "Authorization: Bearer $MIGRANT" | pick id)
+OFFICER=$(login officer)
+curl -s -X POST $API/enclave-applications/$APPLICATION/approval -H "Authorization: Bearer $OFFICER" | show
+curl -s $API/me/enclave-branches -H "Authorization: Bearer $MIGRANT" | show
+curl -s -X DELETE $API/enclave-branches/$BRANCH/participation -H "Authorization: Bearer $MIGRANT"
 """

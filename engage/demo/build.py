@@ -9,10 +9,11 @@ from sqlalchemy import func, select
 
 import engage.tables  # noqa: F401 - every table, before the first is written
 from engage.activities.models import Activity, ActivityStatus, Project, SignUp
-from engage.demo.history import act_out, add_activities, add_projects
+from engage.demo.history import act_out, add_activities, add_participants, add_projects
 from engage.demo.people import add_people, read_people
 from engage.demo.programme import OPEN_HOUSE, programme
 from engage.demo.stage import Stage
+from engage.enclaves.service import import_demo_branches
 from engage.hubs.service import import_demo_hubs, import_hub_kinds
 from engage.orgs.service import import_demo_orgs, import_orgs
 from engage.regions.service import import_divisions
@@ -39,7 +40,9 @@ def fill(database: Database, now: datetime, say: Say) -> None:
     with database.transaction() as session:
         orgs = import_orgs(session, now) + import_demo_orgs(session, now)
         hubs = import_hub_kinds(session) + import_demo_hubs(session, now)
-        say(f"组织、站点 {orgs.created + hubs.created}", "organisations, hubs and their kinds")
+        branches = import_demo_branches(session, now)
+        made = orgs.created + hubs.created + branches.created
+        say(f"组织、站点、驻外团组织 {made}", "organisations, hubs, enclave branches and their kinds")
     with database.transaction() as session:
         people = add_people(session, database.settings, now)
         say(f"人员 {len(people)}（虚构）", "invented people")
@@ -48,6 +51,7 @@ def fill(database: Database, now: datetime, say: Say) -> None:
         project_ids = add_projects(stage)
         count = add_activities(stage, project_ids)
         sign_ups = session.scalar(select(func.count()).select_from(SignUp))
+        add_participants(stage)
         say(f"项目 {len(project_ids)}、活动 {count}、报名 {sign_ups}", "projects, activities, sign-ups")
 
 

@@ -16,6 +16,8 @@ from engage.core.imports import data_rows
 from engage.demo import draw
 from engage.demo.people import CITY, MANAGED_HUB, NAMED, Resident
 from engage.demo.programme import Event, Story, programme
+from engage.enclaves import service as enclaves
+from engage.enclaves.models import EnclaveBranch
 from engage.hubs.models import Hub
 from engage.orgs.models import Org
 from engage.regions.models import county_of
@@ -47,6 +49,9 @@ _PRAISE: Final = (
     (5, "认识了新朋友。"),
 )
 
+_APPLY_PERCENT: Final = 80
+_APPROVED_PERCENT: Final = 65
+
 Scene = tuple[datetime, int, "Callable[[], None]"]
 
 
@@ -68,6 +73,28 @@ def add_activities(stage: Stage, project_ids: dict[str, UUID]) -> int:
     for event in events:
         act_out(stage, event, project_ids[event.project])
     return len(events)
+
+
+def add_participants(stage: Stage) -> None:
+    """Let people who live in a city where their county has a branch apply, and its officer decide on most."""
+    rows = stage.session.execute(
+        select(EnclaveBranch.home_county_code, EnclaveBranch.host_city_code, EnclaveBranch.id)
+    )
+    branches: dict[tuple[str | None, str], UUID] = {(home, host): branch_id for home, host, branch_id in rows}
+    for resident in stage.people.values():
+        branch_id = branches.get((county_of(resident.hometown_code), resident.current_code))
+        if branch_id and resident.key not in NAMED and draw.chance(_APPLY_PERCENT, resident.key, "applies"):
+            _join(stage, resident, branch_id)
+
+
+def _join(stage: Stage, resident: Resident, branch_id: UUID) -> None:
+    applied = stage.now - timedelta(days=3 + draw.below(90, resident.key, "applied"))
+    application = enclaves.apply(
+        stage.work(resident, applied), branch_id, "在外工作，想参加家乡的团组织生活。"
+    )
+    if draw.chance(_APPROVED_PERCENT, resident.key, "approved"):
+        decided = stage.work(stage.people["officer"], applied + timedelta(days=2))
+        enclaves.approve(decided, application["id"])
 
 
 def act_out(stage: Stage, event: Event, project_id: UUID) -> UUID:

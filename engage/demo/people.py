@@ -150,7 +150,7 @@ def _add_memberships(
 
 
 def _orgs_by_ref(session: Session) -> dict[str | None, UUID]:
-    return dict(session.execute(select(Org.external_ref, Org.id)).tuples().all())
+    return dict(session.execute(select(Org.external_ref, Org.id)).all())
 
 
 def _grant_roles(session: Session, people: Mapping[str, Resident], since: datetime) -> None:
@@ -172,7 +172,7 @@ def read_people(session: Session, settings: Settings, now: datetime) -> dict[str
     openids = {key: openid_of(settings.wechat_appid, key) for key in _rows_by_key()}
     accounts = select(WeChatAccount.openid, WeChatAccount.person_id)
     found = session.execute(accounts.where(WeChatAccount.openid.in_(openids.values())))
-    person_ids = dict(found.tuples().all())
+    person_ids = dict(found.all())
     return {
         key: replace(_resident(key, row, now), id=person_ids[openids[key]])
         for key, row in _rows_by_key().items()
