@@ -63,11 +63,3 @@ class OwnApplication(Forbidden):
         "不能审核自己的申请，请由其他负责人办理。",
         "You cannot decide your own application; somebody else must.",
     )
-
-
-class ImportOrder(Conflict):
-    code = "import_order"
-    zh, en = (
-        "请先导入演示用的组织和站点。",
-        "Import the organisations and hubs of the demo first.",
-    )

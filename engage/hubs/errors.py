@@ -13,6 +13,6 @@ class NoSuchHub(NotFound):
 class ImportOrder(Conflict):
     code = "import_order"
     zh, en = (
-        "请先导入行政区划和组织：engage import divisions，engage import orgs。",
-        "Import divisions and organisations first: engage import divisions, engage import orgs.",
+        "请按次序导入：行政区划、组织、站点。",
+        "Import in this order: divisions, organisations, hubs.",
     )

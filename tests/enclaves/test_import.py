@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from engage.core.imports import ImportReport
-from engage.enclaves.errors import ImportOrder
 from engage.enclaves.models import EnclaveBranch
 from engage.enclaves.service import import_demo_branches
+from engage.hubs.errors import ImportOrder
 from engage.hubs.service import import_demo_hubs, import_hub_kinds
 from engage.orgs.models import Org
 from engage.orgs.service import import_demo_orgs, import_orgs

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import insert, select
 
 from engage.core.imports import ImportReport, data_rows
-from engage.enclaves.errors import ImportOrder
 from engage.enclaves.models import EnclaveBranch
+from engage.hubs.errors import ImportOrder
 from engage.hubs.models import Hub
 from engage.orgs.models import Org
 
