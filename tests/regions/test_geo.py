@@ -78,7 +78,14 @@ def test_the_shift_is_of_some_hundred_metres(point):
 
 @pytest.mark.parametrize(
     "point",
-    [Point(51.5, -0.12), Point(35.0, 72.003), Point(35.0, 137.8348), Point(0.8292, 110.0), Point(55.8272, 110.0), Point(-90, 0)],
+    [
+        Point(51.5, -0.12),
+        Point(35.0, 72.003),
+        Point(35.0, 137.8348),
+        Point(0.8292, 110.0),
+        Point(55.8272, 110.0),
+        Point(-90, 0),
+    ],
 )
 def test_outside_of_china_the_systems_agree(point):
     assert wgs84_to_gcj02(point) == point

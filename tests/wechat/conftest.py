@@ -3,12 +3,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from fakes import FakeWeChat
 
 from engage.core.config import Settings
 from engage.core.db import Database
 from engage.wechat.gateway import WeChatGateway
 from engage.wechat.tokens import DatabaseTokenStore
-from fakes import FakeWeChat
 
 
 class Workers:

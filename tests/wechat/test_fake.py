@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+from fakes import APPID, SECRET
 
 from engage.wechat.fake import DEFAULT_APPID, DEFAULT_SECRET, FakeServer, create_fake, openid_of
-from fakes import APPID, SECRET
 
 LOGIN = "/sns/jscode2session"
 PHONE = "/wxa/business/getuserphonenumber"
@@ -33,17 +33,27 @@ class Caller:
 
     def post(self, path: str, body: object = None, **query: str) -> httpx.Response:
         content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
-        return self._http.post(path, params=query, content=content, headers={"Content-Type": "application/json"})
+        return self._http.post(
+            path, params=query, content=content, headers={"Content-Type": "application/json"}
+        )
 
     def raw(self, path: str, **options) -> httpx.Response:
         return self._http.post(path, **options)
 
     def login(self, code: str, **changes: str) -> dict:
-        query = {"appid": APPID, "secret": SECRET, "js_code": code, "grant_type": "authorization_code", **changes}
+        query = {
+            "appid": APPID,
+            "secret": SECRET,
+            "js_code": code,
+            "grant_type": "authorization_code",
+            **changes,
+        }
         return self.get(LOGIN, **query).json()
 
     def stable(self, **changes: object) -> dict:
-        return self.post(STABLE, {"grant_type": "client_credential", "appid": APPID, "secret": SECRET, **changes}).json()
+        return self.post(
+            STABLE, {"grant_type": "client_credential", "appid": APPID, "secret": SECRET, **changes}
+        ).json()
 
     def classic(self) -> dict:
         return self.get(CLASSIC, grant_type="client_credential", appid=APPID, secret=SECRET).json()
@@ -66,7 +76,12 @@ def caller(wechat):
 
 
 def test_success_has_no_errcode_and_comes_as_text(caller, wechat):
-    query = {"appid": APPID, "secret": SECRET, "js_code": wechat.login_code(), "grant_type": "authorization_code"}
+    query = {
+        "appid": APPID,
+        "secret": SECRET,
+        "js_code": wechat.login_code(),
+        "grant_type": "authorization_code",
+    }
     response = caller.get(LOGIN, **query)
     assert response.headers["Content-Type"] == "text/plain"
     assert set(response.json()) == {"session_key", "openid", "unionid"}
@@ -248,7 +263,11 @@ def test_the_phone_answer_has_wechats_shape(caller, wechat, frozen):
 def test_a_foreign_number_carries_its_area_code(caller, wechat):
     wechat.add_user("guest", phone="2025550123", countryCode="1")
     info = caller.phone(caller.stable()["access_token"], wechat.phone_code("guest"))["phone_info"]
-    assert (info["phoneNumber"], info["purePhoneNumber"], info["countryCode"]) == ("12025550123", "2025550123", "1")
+    assert (info["phoneNumber"], info["purePhoneNumber"], info["countryCode"]) == (
+        "12025550123",
+        "2025550123",
+        "1",
+    )
 
 
 def test_phone_errors_carry_a_hint(caller):
@@ -306,7 +325,9 @@ def test_the_same_seed_gives_the_same_people_after_a_restart_and_codes_do_not_re
     codes, openids = set(), set()
     instant = datetime(2026, 10, 1, tzinfo=UTC)
     for minutes in range(2):
-        app = create_fake(control=True, source=lambda minutes=minutes: instant + timedelta(minutes=minutes)).test_client()
+        app = create_fake(
+            control=True, source=lambda minutes=minutes: instant + timedelta(minutes=minutes)
+        ).test_client()
         codes.add(app.post("/__fake__/users/youth/login-code").get_json()["code"])
         openids.add(app.get("/__fake__/users").get_json()["users"][0]["openid"])
     assert len(codes) == 2
@@ -316,7 +337,9 @@ def test_the_same_seed_gives_the_same_people_after_a_restart_and_codes_do_not_re
 
 
 def test_users_given_at_the_start_are_there_again_after_a_reset():
-    app = create_fake(control=True, users=[{"key": "p1", "nickname": "李四", "phone": "12066600002"}]).test_client()
+    app = create_fake(
+        control=True, users=[{"key": "p1", "nickname": "李四", "phone": "12066600002"}]
+    ).test_client()
     app.post("/__fake__/users", json={"key": "p2"})
     assert [user["key"] for user in app.get("/__fake__/users").get_json()["users"]] == ["p1", "p2"]
     app.post("/__fake__/reset")

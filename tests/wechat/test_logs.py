@@ -8,11 +8,11 @@ import traceback
 from collections.abc import Iterator
 
 import pytest
+from fakes import APPID, SECRET
 
 from engage.core.logging import JsonLines
 from engage.wechat.errors import WeChatError
 from engage.wechat.fake import identifiers
-from fakes import APPID, SECRET
 
 LOGIN = "/sns/jscode2session"
 PHONE = "/wxa/business/getuserphonenumber"
@@ -68,7 +68,9 @@ FAULTS = [
     {"truncate": True},
     {"httpStatus": 502},
     {"body": f"<html>{SECRET} {NUMBER}</html>"},
-    {"body": f'{{"openid":"{SECRET} {NUMBER}\\n","phone_info":"{NUMBER}","access_token":7,"session_key":"{SECRET}"}}'},
+    {
+        "body": f'{{"openid":"{SECRET} {NUMBER}\\n","phone_info":"{NUMBER}","access_token":7,"session_key":"{SECRET}"}}'
+    },
 ]
 
 
@@ -77,7 +79,9 @@ FAULTS = [
 def test_no_secret_code_token_key_or_number_is_logged(workers, wechat, lines, caplog, path, fault):
     wechat.add_user("youth", phone=NUMBER)
     codes = [wechat.login_code("youth"), wechat.login_code("youth"), wechat.phone_code("youth")]
-    session_keys = [identifiers.session_key(identifiers.DEFAULT_SEED, APPID, "youth", serial) for serial in (1, 2)]
+    session_keys = [
+        identifiers.session_key(identifiers.DEFAULT_SEED, APPID, "youth", serial) for serial in (1, 2)
+    ]
     tokens, errors = [], []
     gateway = workers.new()
     kept = gateway._tokens.get

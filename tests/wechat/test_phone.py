@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from fakes import APPID
 
 from engage.wechat.errors import (
     WeChatMisconfigured,
@@ -13,14 +14,18 @@ from engage.wechat.errors import (
     WeChatTransport,
     WeChatUserActionNeeded,
 )
-from fakes import APPID
 
 PHONE = "/wxa/business/getuserphonenumber"
 TOKEN = "/cgi-bin/stable_token"
 
 
 def answer(**info) -> str:
-    whole = {"countryCode": "86", "purePhoneNumber": "13580006666", "watermark": {"timestamp": 1, "appid": APPID}, **info}
+    whole = {
+        "countryCode": "86",
+        "purePhoneNumber": "13580006666",
+        "watermark": {"timestamp": 1, "appid": APPID},
+        **info,
+    }
     return json.dumps({"errcode": 0, "errmsg": "ok", "phone_info": whole})
 
 

@@ -7,13 +7,19 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from fakes import APPID, SECRET
 from sqlalchemy import update
 
 from engage.core import clock
-from engage.wechat.errors import WeChatBusy, WeChatMisconfigured, WeChatRateLimited, WeChatTokenRejected, refusal_for
+from engage.wechat.errors import (
+    WeChatBusy,
+    WeChatMisconfigured,
+    WeChatRateLimited,
+    WeChatTokenRejected,
+    refusal_for,
+)
 from engage.wechat.models import WeChatToken
 from engage.wechat.tokens import DatabaseTokenStore, FetchedToken
-from fakes import APPID, SECRET
 
 PHONE = "/wxa/business/getuserphonenumber"
 TOKEN = "/cgi-bin/stable_token"
@@ -151,7 +157,12 @@ def test_a_limit_on_tokens_closes_the_way_for_a_moment(gateway, wechat):
 
 @pytest.mark.parametrize(
     "body",
-    ['{"access_token":"t"}', '{"access_token":"","expires_in":7200}', '{"access_token":"t","expires_in":0}', '{"expires_in":7200}'],
+    [
+        '{"access_token":"t"}',
+        '{"access_token":"","expires_in":7200}',
+        '{"access_token":"t","expires_in":0}',
+        '{"expires_in":7200}',
+    ],
 )
 def test_an_answer_without_a_usable_token_is_not_kept(gateway, wechat, body):
     wechat.fault(TOKEN, body=body)
@@ -196,13 +207,15 @@ def test_a_token_that_cannot_be_opened_is_fetched_again(store, database):
 def test_the_others_use_the_old_token_while_one_renews(store, frozen):
     store.get(Source())
     frozen.move(seconds=7200 - 100)
+    unused = Source()
 
     def fetch(*, force: bool) -> FetchedToken:
-        assert store.get(Source()) == "token-1"  # another worker, meanwhile
+        assert store.get(unused) == "token-1"  # another worker, meanwhile
         return FetchedToken("renewed", TWO_HOURS)
 
     assert store.get(fetch) == "renewed"
-    assert store.get(Source()) == "renewed"
+    assert store.get(unused) == "renewed"
+    assert unused.calls == []
 
 
 def test_a_refused_token_is_not_given_to_anybody_while_one_renews(database):
