@@ -92,14 +92,6 @@ class ActivityFull(Conflict):
     zh, en = "名额和候补都已满。", "All places and the whole queue are taken."
 
 
-class ProfileIncomplete(Conflict):
-    code = "profile_incomplete"
-    zh, en = (
-        "请先完善个人资料（姓名、出生日期、所在地）再报名。",
-        "Complete your profile (name, birth date, place) before signing up.",
-    )
-
-
 class AgeNotAllowed(Forbidden):
     code = "age_not_allowed"
     zh, en = "活动当日年龄不在要求范围内。", "The age on the day of the activity is outside its limits."

@@ -20,14 +20,6 @@ class NoSuchEnclaveApplication(NotFound):
     zh, en = "没有这份申请，或您不能查看。", "There is no such application, or you may not see it."
 
 
-class ProfileIncomplete(Conflict):
-    code = "profile_incomplete"
-    zh, en = (
-        "请先在个人资料中填写姓名、出生日期和家乡。",
-        "Please complete your profile first: name, date of birth and home town.",
-    )
-
-
 class NotFromHomeCounty(Forbidden):
     code = "not_from_home_county"
     zh, en = (

@@ -17,7 +17,6 @@ from engage.enclaves.errors import (
     NoSuchEnclaveBranch,
     NotFromHomeCounty,
     OwnApplication,
-    ProfileIncomplete,
 )
 from engage.enclaves.schemas import (
     EnclaveApplicationIn,
@@ -34,6 +33,7 @@ from engage.enclaves.schemas import (
     MyEnclaveBranchPage,
 )
 from engage.identity.caller import anyone, member
+from engage.identity.errors import ProfileIncomplete
 from engage.orgs.caller import staff
 from engage.orgs.errors import NoSuchOrg, OrgNotActive, OrgTooDeep
 

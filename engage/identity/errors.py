@@ -92,3 +92,13 @@ class TooOld(Forbidden):
 class NoSuchPerson(NotFound):
     code = "no_such_person"
     zh, en = "没有这个人，或您不能查看。", "There is no such person, or you may not see them."
+
+
+class ProfileIncomplete(Conflict):
+    """Raised by features that need to know who somebody is before they let them take part."""
+
+    code = "profile_incomplete"
+    zh, en = (
+        "请先完善个人资料（姓名、出生日期、家乡、所在地）。",
+        "Complete your profile first: name, date of birth, home town, where you live.",
+    )

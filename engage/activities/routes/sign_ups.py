@@ -15,7 +15,6 @@ from engage.activities.errors import (
     MembersOnly,
     NoSuchActivity,
     NoSuchSignUp,
-    ProfileIncomplete,
     SignUpClosed,
     SignUpNotConfirmed,
     SignUpNotOpen,
@@ -37,7 +36,7 @@ from engage.activities.service import sign_up as service
 from engage.core.errors import NotAllowed
 from engage.core.http import Api, Mode
 from engage.identity.caller import member
-from engage.identity.errors import NoSuchPerson
+from engage.identity.errors import NoSuchPerson, ProfileIncomplete
 from engage.orgs.caller import staff
 
 if TYPE_CHECKING:

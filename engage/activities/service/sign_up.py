@@ -20,7 +20,6 @@ from engage.activities.errors import (
     MembersOnly,
     NoSuchActivity,
     NoSuchSignUp,
-    ProfileIncomplete,
     SignUpClosed,
     SignUpNotConfirmed,
     SignUpNotOpen,
@@ -31,7 +30,7 @@ from engage.activities.queries import sign_ups
 from engage.activities.service import admission
 from engage.activities.service.answers import check_answers
 from engage.core.clock import age_on, shanghai_day
-from engage.identity.errors import NoSuchPerson
+from engage.identity.errors import NoSuchPerson, ProfileIncomplete
 from engage.identity.models import Person, PersonStatus
 from engage.messages import service as messages
 from engage.messages.models import MessageKind

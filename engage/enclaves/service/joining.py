@@ -17,7 +17,6 @@ from engage.enclaves.errors import (
     NoSuchEnclaveApplication,
     NoSuchEnclaveBranch,
     NotFromHomeCounty,
-    ProfileIncomplete,
 )
 from engage.enclaves.models import (
     ApplicationState,
@@ -26,6 +25,7 @@ from engage.enclaves.models import (
     EnclaveParticipation,
 )
 from engage.enclaves.queries import read_application
+from engage.identity.errors import ProfileIncomplete
 from engage.identity.models import Person, PersonStatus
 from engage.messages.models import MessageKind
 from engage.messages.service import enqueue, enqueue_all
