@@ -25,7 +25,7 @@ _CLASSIC_PER_DAY: Final = 2000
 _LOGINS_PER_MINUTE: Final = 100
 
 
-class Refusal(Exception):  # noqa: N818 - what WeChat answers, not a fault of this program
+class Refusal(Exception):
     """An answer with an errcode."""
 
     def __init__(self, errcode: int, errmsg: str) -> None:
