@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from gunicorn.workers.gthread import ThreadWorker
 
 from engage.core.config import Settings
 
@@ -14,9 +17,30 @@ if TYPE_CHECKING:
 
 _settings = Settings.from_env()
 
+
+class DrainingWorker(ThreadWorker):  # type: ignore[misc]
+    """Loses nobody when it is told to stop.
+
+    Gunicorn's own leaves the listening socket open but unserved until the worker ends, and whoever connects
+    meanwhile is reset. This one answers those who have connected already and has all others refused at once, so that
+    a proxy sends them elsewhere.
+    """
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - Gunicorn's signature
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            for _ in range(self.cfg.backlog):
+                if not select.select([listener], [], [], 0)[0]:
+                    break
+                self.accept(listener)
+            listener.close()
+
+
 bind = [_settings.bind]
 workers = _settings.workers
-worker_class = "gthread"
+worker_class = DrainingWorker
 threads = _settings.threads
 preload_app = True
 timeout = 30
@@ -27,8 +51,14 @@ max_requests_jitter = 2_000
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - heart-beat files off the disk
 accesslog = None  # the service writes its own line per request, without addresses
-errorlog = "-"
-loglevel = "warning"
+logconfig_dict = {  # what Gunicorn itself has to say, in lines like the service's own
+    "formatters": {"json": {"()": "engage.core.logging.JsonLines"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}
+    },
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+    "loggers": {"gunicorn.error": {"level": "WARNING", "handlers": ["stderr"], "propagate": False}},
+}
 limit_request_line = 8190
 
 
