@@ -14,10 +14,10 @@ from werkzeug.wrappers import Request, Response
 
 from engage.core import clock
 from engage.wechat.fake import identifiers
-from engage.wechat.fake.control import PREFIX, add_user, control_plane
-from engage.wechat.fake.faithful import answer, faithful_plane, refuse
 from engage.wechat.fake.faults import Fault, Faults
 from engage.wechat.fake.record import Record
+from engage.wechat.fake.routes.control import PREFIX, add_user, control_plane
+from engage.wechat.fake.routes.faithful import answer, faithful_plane, refuse
 from engage.wechat.fake.world import DEFAULT_APPID, DEFAULT_SECRET, Refusal, World
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def create_fake(
         seed: identities, codes and tokens follow from it.
         appid: the mini program that exists from the start.
         secret: its AppSecret.
-        users: who exists from the start, with the fields of ``control.USER_FIELDS``.
+        users: who exists from the start, with the fields of ``USER_FIELDS``.
         control: whether ``/__fake__/`` answers.
         source: the clock; the control plane can put the stand-in ahead of it.
         sleep: how to be slow when asked to.
