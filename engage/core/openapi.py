@@ -68,6 +68,8 @@ def build(operations: Iterable[Operation], version: str) -> dict[str, Any]:
     ordered = sorted(operations, key=lambda operation: (operation.path, operation.method))
     for tag in dict.fromkeys(operation.tag for operation in ordered):
         spec.tag({"name": tag, "description": tag})
+    for refusal in {refusal.code: refusal for operation in ordered for refusal in refusals(operation)}.values():
+        spec.components.example(refusal.code, {"summary": refusal.code, "value": _problem_example(refusal)})
     for operation in ordered:
         spec.path(path=PREFIX + operation.path, operations={operation.method.lower(): _describe(operation)})
     # Through the service's own encoder: enums, dates and ids become what a caller sees, in JSON and in YAML.
@@ -188,7 +190,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
 def _problem(group: list[type[DomainError]]) -> dict[str, Any]:
     codes = sorted({refusal.code: refusal for refusal in group}.items())
     lines = [f"- `{code}`: {_template(refusal.zh)} {_template(refusal.en)}" for code, refusal in codes]
-    examples = {code: {"summary": code, "value": _problem_example(refusal)} for code, refusal in codes}
+    examples = {code: {"$ref": f"#/components/examples/{code}"} for code, _ in codes}
     return {
         "description": "\n".join(lines),
         "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}},

@@ -25,6 +25,11 @@ def _operations():
     ]
 
 
+def _example(entry):
+    """Follow an example to where it is kept."""
+    return document()["components"]["examples"][entry["$ref"].rsplit("/", 1)[1]]
+
+
 each_operation = pytest.mark.parametrize("described", _operations())
 
 
@@ -95,7 +100,7 @@ def test_examples_fit_their_schemas(described):
         examples = (
             [content["example"]]
             if "example" in content
-            else [entry["value"] for entry in content["examples"].values()]
+            else [_example(entry)["value"] for entry in content["examples"].values()]
         )
         assert examples
         for example in examples:
@@ -125,6 +130,7 @@ def test_problems_name_their_codes(described):
     for status, response in described["responses"].items():
         if int(status) >= 400:
             content = response["content"]["application/problem+json"]
-            for code, example in content["examples"].items():
+            for code, entry in content["examples"].items():
+                example = _example(entry)
                 assert f"`{code}`" in response["description"]
                 assert (example["value"]["code"], example["value"]["status"]) == (code, int(status))
