@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - a report is printed
 """``python -m tests.benchmarks``: the service beside a bare WSGI application and beside the floor, in one run.
 
 Rounds are interleaved and in changing order; the table shows medians, and of each round's ratio to the floor the
@@ -12,6 +13,7 @@ import os
 import pickle
 import platform
 import random
+import socket
 import statistics
 import subprocess
 import sys
@@ -193,34 +195,22 @@ class Bench:
 
     def _compare_answers(self, running: dict[str, servers.Server]) -> None:
         """Refuse to measure a floor that does less than the service."""
-        for path in (LIST, *(f"/v1/activities/{activity_id}" for activity_id in self._city.activities[:20])):
-            for who in (0, 7, 133):
-                seen = []
-                for name in ("floor", "engage"):
-                    body = self._body(running[name].port, data.get(path, self._city.tokens[who]))
-                    cursor = body.pop("next_cursor", "")
-                    seen.append((body, len(cursor) // 40))
-                if seen[0] != seen[1]:
-                    raise RuntimeError(f"the floor answers {path} differently:\n{seen[0]}\n{seen[1]}")
-        shapes = []
-        for name in ("floor", "engage"):
-            activity_id = self._open(data.WITHOUT_LIMIT, 0)
-            body = self._body(
-                running[name].port, data.put(f"/v1/activities/{activity_id}/sign-up", self._city.tokens[1])
-            )
-            shapes.append({key: value for key, value in body.items() if key not in ("id", "created_at")})
-        if shapes[0] != shapes[1]:
-            raise RuntimeError(f"the floor signs up differently:\n{shapes[0]}\n{shapes[1]}")
-
-    @staticmethod
-    def _body(port: int, request: bytes) -> dict[str, Any]:
-        import socket
-
-        with socket.create_connection(("127.0.0.1", port)) as connection:
-            connection.sendall(request.replace(b"HTTP/1.1\r\n", b"HTTP/1.1\r\nConnection: close\r\n", 1))
-            answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        found: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
-        return found
+        asked = [(data.get(LIST, self._city.tokens[0]),) * 2]
+        for activity_id in self._city.activities[:20]:
+            asked += [
+                (data.get(f"/v1/activities/{activity_id}", self._city.tokens[who]),) * 2
+                for who in (0, 7, 133)
+            ]
+        paths = [f"/v1/activities/{self._open(data.WITHOUT_LIMIT, 0)}/sign-up" for _ in range(2)]
+        asked.append((data.put(paths[0], self._city.tokens[1]), data.put(paths[1], self._city.tokens[1])))
+        for to_floor, to_service in asked:
+            floor = _flat(_body(running["floor"].port, to_floor))
+            service = _flat(_body(running["engage"].port, to_service))
+            different = {key for key in floor.keys() | service.keys() if floor.get(key) != service.get(key)}
+            different -= {"/next_cursor", *({"/id", "/created_at"} if to_floor is not to_service else ())}
+            if different:
+                shown = [(key, floor.get(key), service.get(key)) for key in sorted(different)[:5]]
+                raise RuntimeError(f"the floor answers differently: {shown}")
 
     def _open(self, capacity: int, queue: int) -> UUID:
         return data.open_activity(self._database, self._city, clock.now(), capacity=capacity, queue=queue)
@@ -335,6 +325,22 @@ class Bench:
         if max(memory) > MEMORY_MB:
             summary["missed"].append(f"memory of a worker {max(memory):.0f} MB, {MEMORY_MB} asked")
         return summary
+
+
+def _body(port: int, request: bytes) -> Any:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(request.replace(b"HTTP/1.1\r\n", b"HTTP/1.1\r\nConnection: close\r\n", 1))
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    pairs = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    )
+    if pairs is None:
+        return {path: value}
+    return {key: leaf for step, inner in pairs for key, leaf in _flat(inner, f"{path}/{step}").items()}
 
 
 def _median(values: list[float]) -> float | None:
