@@ -31,7 +31,7 @@ def serve(bind: str | None, workers: int | None, threads: int | None) -> None:
     r"""启动接口服务（Gunicorn） · Run the API under Gunicorn until it is told to stop.
 
     Refuses to start on a database that is not at the newest revision, on a taken address and on unsafe
-    settings. SIGTERM and Ctrl-C stop it after the requests in hand; SIGHUP restarts the workers.
+    settings. SIGTERM stops it after the requests in hand, Ctrl-C at once; SIGHUP restarts the workers.
 
     \b
     engage serve --bind 127.0.0.1:9000
