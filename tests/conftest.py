@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import create_engine, make_url, select
+from sqlalchemy import URL, create_engine, make_url, select
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -41,13 +41,31 @@ NOW = datetime(2026, 10, 1, 2, 0, tzinfo=UTC)  # 10:00 in Shanghai
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """The address of an empty PostgreSQL database: one given from outside, or of a server of our own."""
+    """The address of an empty PostgreSQL database, of a server of our own.
+
+    ``ENGAGE_TEST_DATABASE_URL`` names a database of another server; the tests make their own beside it, never touching it.
+    """
     given = os.environ.get("ENGAGE_TEST_DATABASE_URL")
     if given:
-        yield given
+        with _database_beside(make_url(given)) as url:
+            yield url
         return
     with postgres.server() as url:
         yield url
+
+
+@contextlib.contextmanager
+def _database_beside(server: URL) -> Iterator[str]:
+    name = f"engage_{ids.new_id().hex}"
+    maintenance = create_engine(server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    try:
+        with maintenance.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+        with maintenance.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        maintenance.dispose()
 
 
 def _prepare(settings: Settings) -> None:
@@ -102,17 +120,8 @@ def _own_address(engine: str, request: pytest.FixtureRequest, folder: Path) -> I
     if engine == "sqlite":
         yield f"sqlite:///{folder / 'own.db'}"
         return
-    server = make_url(request.getfixturevalue("postgres_url")).set(drivername="postgresql+psycopg")
-    name = f"own_{ids.new_id().hex}"
-    maintenance = create_engine(server, isolation_level="AUTOCOMMIT")
-    try:
-        with maintenance.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        yield server.set(database=name).render_as_string(hide_password=False)
-        with maintenance.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        maintenance.dispose()
+    with _database_beside(make_url(request.getfixturevalue("postgres_url"))) as url:
+        yield url.replace("postgresql://", "postgresql+psycopg://")
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
