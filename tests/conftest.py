@@ -124,6 +124,15 @@ def _own_address(engine: str, request: pytest.FixtureRequest, folder: Path) -> I
         yield url.replace("postgresql://", "postgresql+psycopg://")
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without tables, on each engine in turn: for migrations."""
+    with _own_address(request.param, request, tmp_path) as url:
+        database = Database(Settings(database_url=url))
+        yield database
+        database.dispose()
+
+
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def own_database(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory

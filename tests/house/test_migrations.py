@@ -24,15 +24,13 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
-    make_url,
     select,
     text,
 )
 
 import engage.tables  # noqa: F401 - every table
 from engage.core import schema
-from engage.core.config import Settings
-from engage.core.db import Base, Database, UtcDateTime
+from engage.core.db import Base, UtcDateTime
 
 VERSIONS = Path(schema.__file__).parents[2] / "migrations" / "versions"
 NOW = datetime(2026, 10, 1, 2, 0, tzinfo=UTC)
@@ -58,32 +56,6 @@ def test_migrations_stand_alone(path):
     assert "op." in body, "every migration can be undone"
 
 
-@pytest.fixture
-def empty(settings: Settings, tmp_path):
-    """An empty database beside that of the other tests, on the same engine."""
-    with _beside(settings, tmp_path) as url:
-        database = Database(settings.replace(database_url=url))
-        yield database
-        database.dispose()
-
-
-@contextmanager
-def _beside(settings, tmp_path):
-    if settings.is_sqlite:
-        yield f"sqlite:///{tmp_path / 'migrations.db'}"
-        return
-    name = f"migrations_{uuid4().hex}"
-    keeper = Database(settings)
-    with keeper.reader.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    try:
-        yield make_url(settings.database_url).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with keeper.reader.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        keeper.dispose()
-
-
 @contextmanager
 def _connected(database):
     with database.writer.connect() as connection:
@@ -95,25 +67,25 @@ def _tables(connection):
     return set(inspect(connection).get_table_names()) - {"alembic_version"}
 
 
-def test_up_down_and_up_again_with_a_row_in_every_table(empty):
-    with _connected(empty) as connection:
+def test_up_down_and_up_again_with_a_row_in_every_table(empty_database):
+    with _connected(empty_database) as connection:
         schema.upgrade(connection)
         assert _tables(connection) == set(Base.metadata.tables)
-    with empty.transaction() as session:
+    with empty_database.transaction() as session:
         _fill(session)
         counts = {
             table.name: session.scalar(select(func.count()).select_from(table))
             for table in Base.metadata.sorted_tables
         }
     assert {name for name, count in counts.items() if not count} == set()
-    with _connected(empty) as connection:
+    with _connected(empty_database) as connection:
         schema.downgrade(connection, "base")
         assert _tables(connection) == set()
         assert _leftovers(connection) == []
-    with _connected(empty) as connection:
+    with _connected(empty_database) as connection:
         schema.upgrade(connection)
         assert schema.is_at_head(connection)
-    with empty.transaction() as session:
+    with empty_database.transaction() as session:
         _fill(session)
 
 
@@ -127,9 +99,9 @@ def _leftovers(connection):
     ).all()
 
 
-def test_each_step_can_be_taken_back(empty):
+def test_each_step_can_be_taken_back(empty_database):
     revisions = [script.revision for script in ScriptDirectory(str(VERSIONS.parent)).walk_revisions()][::-1]
-    with _connected(empty) as connection:
+    with _connected(empty_database) as connection:
         for revision in revisions:
             schema.upgrade(connection, revision)
             before = _tables(connection)
@@ -138,8 +110,8 @@ def test_each_step_can_be_taken_back(empty):
             assert _tables(connection) == before
 
 
-def test_the_tables_are_those_of_the_models(empty):
-    with _connected(empty) as connection:
+def test_the_tables_are_those_of_the_models(empty_database):
+    with _connected(empty_database) as connection:
         schema.upgrade(connection)
         assert schema.drift(connection) == []
         assert _checks(connection) == _declared_checks()
@@ -164,8 +136,8 @@ def _declared_checks():
     }
 
 
-def test_a_drift_would_be_seen(empty):
-    with _connected(empty) as connection:
+def test_a_drift_would_be_seen(empty_database):
+    with _connected(empty_database) as connection:
         schema.upgrade(connection)
         connection.execute(text("ALTER TABLE project ADD COLUMN stray integer"))
         assert schema.drift(connection)
