@@ -141,6 +141,14 @@ def test_a_missing_click_is_named_too():
     assert result.stderr.startswith("缺少 Python 包 click")
 
 
+def test_a_terminal_without_chinese_gets_an_answer_all_the_same():
+    result = subprocess.run(
+        [sys.executable, "-m", "engage.cli", "db", "--help"], env=environment() | {"PYTHONIOENCODING": "ascii"}, capture_output=True, check=False
+    )  # fmt: skip
+    assert result.returncode == 0
+    assert b"Migrate and check the database" in result.stdout
+
+
 # engage db, on both engines
 
 
