@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, or_, select
+from sqlalchemy import or_, select
 
 from engage.activities.errors import NoSuchActivity, NoSuchProject
 from engage.activities.models import Activity, ActivityStatus, Project
-from engage.core.db import UtcDateTime
 from engage.core.errors import NotAllowed
 from engage.hubs.models import Hub, HubStatus
 from engage.orgs.access import Permission, permitted
@@ -21,11 +19,6 @@ if TYPE_CHECKING:
     from engage.core.db import Context, Work
 
 PUBLIC: Final = (ActivityStatus.PUBLISHED, ActivityStatus.CANCELLED, ActivityStatus.SUMMARISED)
-
-# A caller whose id and time are bound when a prepared statement runs: built once, sent many times.
-LATER: Final[Any] = SimpleNamespace(
-    actor=SimpleNamespace(id=bindparam("me", type_=Uuid())), now=bindparam("now", type_=UtcDateTime())
-)
 
 
 def is_public() -> ColumnElement[bool]:

@@ -216,10 +216,7 @@ def _read(
         now = clock.now()
         actor = operation.access.load(connection, identity, now)
         result = operation.view(Look(connection, actor, now, database), **arguments)
-    if dump is None:
-        return empty()
-    payload = dump(result)
-    return _answer(operation, payload, encode(payload))
+    return _answer_result(operation, dump, result)
 
 
 def _run_errand(
@@ -232,6 +229,10 @@ def _run_errand(
     with database.reading() as connection:
         actor = operation.access.load(connection, identity, clock.now())
     result = operation.view(Errand(database, actor, database.settings), **arguments)
+    return _answer_result(operation, dump, result)
+
+
+def _answer_result(operation: Operation, dump: Callable[[Any], Any] | None, result: Any) -> Response:
     if dump is None:
         return empty()
     payload = dump(result)

@@ -68,7 +68,9 @@ def build(operations: Iterable[Operation], version: str) -> dict[str, Any]:
     ordered = sorted(operations, key=lambda operation: (operation.path, operation.method))
     for tag in dict.fromkeys(operation.tag for operation in ordered):
         spec.tag({"name": tag, "description": tag})
-    for refusal in {refusal.code: refusal for operation in ordered for refusal in refusals(operation)}.values():
+    for refusal in {
+        refusal.code: refusal for operation in ordered for refusal in refusals(operation)
+    }.values():
         spec.components.example(refusal.code, {"summary": refusal.code, "value": _problem_example(refusal)})
     for operation in ordered:
         spec.path(path=PREFIX + operation.path, operations={operation.method.lower(): _describe(operation)})

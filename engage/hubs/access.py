@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Uuid, bindparam, or_, select
+from sqlalchemy import or_, select
 
-from engage.core.db import UtcDateTime
 from engage.core.errors import NotAllowed
 from engage.hubs.errors import NoSuchHub
 from engage.hubs.models import Hub, HubStatus
@@ -19,11 +17,6 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from engage.core.db import Context, Work
-
-# A caller whose id and time are bound when a prepared statement runs: built once, sent many times.
-LATER: Final[Any] = SimpleNamespace(
-    actor=SimpleNamespace(id=bindparam("me", type_=Uuid())), now=bindparam("now", type_=UtcDateTime())
-)
 
 
 def is_public() -> ColumnElement[bool]:

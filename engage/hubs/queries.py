@@ -23,9 +23,10 @@ from sqlalchemy.orm import aliased
 from engage.core.clock import SHANGHAI
 from engage.core.paging import Page, Pager, beyond
 from engage.core.sql import is_within_periods
-from engage.hubs.access import LATER, is_public, manageable, visible_hubs
+from engage.hubs.access import is_public, manageable, visible_hubs
 from engage.hubs.errors import NoSuchHub
 from engage.hubs.models import Hub, HubKind, HubStatus
+from engage.orgs.access import LATER
 from engage.orgs.models import Org
 from engage.regions.geo import Box, Point, box_around, distance_m, position_of
 from engage.regions.models import Division

@@ -7,10 +7,12 @@ sub-selects over live grants, so roles are read fresh in the very statement that
 from __future__ import annotations
 
 from enum import StrEnum
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, exists, false, or_, select
+from sqlalchemy import Uuid, and_, bindparam, exists, false, or_, select
 
+from engage.core.db import UtcDateTime
 from engage.core.errors import NotAllowed
 from engage.identity.models import Person, PersonStatus
 from engage.orgs.errors import NoSuchOrg
@@ -49,6 +51,12 @@ ROLES: Final[dict[Permission, frozenset[Role]]] = {
         {Role.PLATFORM_ADMIN, Role.OFFICER, Role.ANALYST, Role.BRANCH_SECRETARY, Role.HUB_MANAGER}
     ),
 }
+
+
+# A caller whose id and time are bound when a prepared statement runs: built once, sent many times.
+LATER: Final[Any] = SimpleNamespace(
+    actor=SimpleNamespace(id=bindparam("me", type_=Uuid())), now=bindparam("now", type_=UtcDateTime())
+)
 
 
 def live_grant(person_id: UUID, now: datetime) -> ColumnElement[bool]:

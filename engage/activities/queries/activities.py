@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Integer, String, Uuid, bindparam, case, exists, func, literal, or_, select
 
-from engage.activities.access import LATER, is_public, manageable
+from engage.activities.access import is_public, manageable
 from engage.activities.errors import NoSuchActivity
 from engage.activities.models import Activity, ActivityStatus, CheckIn, Project, SignUp, SignUpState
 from engage.activities.queries.states import attendance_of, position, state_of
@@ -17,6 +17,7 @@ from engage.core.clock import day_start
 from engage.core.db import UtcDateTime
 from engage.core.paging import Page, Pager, beyond
 from engage.hubs.models import Hub
+from engage.orgs.access import LATER
 from engage.orgs.models import Org
 from engage.regions.geo import Box, Point, box_around, distance_m
 from engage.regions.queries import within
