@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,81 +10,109 @@ from test_bad_input import required_query
 
 from engage.app import APIS
 from engage.core import openapi
-from engage.core.http import PREFIX
+from engage.core.http import PREFIX, Operation
 from engage.identity.models import PersonStatus
 from engage.orgs.models import Role
 
 OPERATIONS = [operation for api in APIS for operation in api.operations]
-
-
-def _open_to(*names: str) -> Any:
-    return _those(lambda operation: operation.access.name in names)
-
-
-def _those(condition: Any) -> Any:
-    found = [operation for operation in OPERATIONS if condition(operation)]
-    return pytest.mark.parametrize("operation", found, ids=lambda operation: operation.name)
+OPTIONAL = ("anyone", "guest")  # a token may be left out, but a bad one is refused
 
 
 @pytest.fixture
-def send(client, world, operation):
+def send(client, world):
     """Return a function that sends a request which is right but for its caller."""
 
-    def send(token: str | None) -> Any:
+    def send(operation: Operation, token: str | None) -> Any:
         ids = {name: str(world.id_for(name) or "140502") for name in operation.path_parameters}
-        headers = {"If-Match": "*"} | ({"Authorization": token} if token else {})
         return client.open(
             PREFIX + operation.path.format_map(ids),
             method=operation.method,
             query_string=required_query(operation),
             json=openapi.example(operation.body) if operation.body else None,
-            headers=headers,
+            headers={"If-Match": "*"} | ({"Authorization": token} if token else {}),
         )
 
     return send
 
 
-@_open_to("member", "staff")
-@pytest.mark.usefixtures("unchanged")
-def test_nobody_is_asked_to_log_in(operation, send):
-    answer = send(None)
-    assert (answer.status_code, answer.json["code"]) == (401, "not_logged_in")
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
+def _open_to(*names: str) -> list[Operation]:
+    return [operation for operation in OPERATIONS if operation.access.name in names]
 
 
-@_open_to("member", "staff", "anyone")
+@pytest.fixture
+def each(subtests) -> Callable[[list[Operation], Callable[[Operation], None]], None]:
+    """Return a function that runs a check on every operation of a list."""
+
+    def each(operations: list[Operation], check: Callable[[Operation], None]) -> None:
+        assert operations
+        for operation in operations:
+            with subtests.test(operation.name):
+                check(operation)
+
+    return each
+
+
+def test_every_kind_of_caller_is_known_here():
+    assert {operation.access.name for operation in OPERATIONS} <= {"public", "member", "staff", *OPTIONAL}
+
+
 @pytest.mark.usefixtures("unchanged")
-def test_a_token_that_is_none_is_refused(operation, send, world):
+def test_nobody_is_asked_to_log_in(each, send):
+    def check(operation):
+        answer = send(operation, None)
+        assert (answer.status_code, answer.json["code"]) == (401, "not_logged_in")
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+    each(_open_to("member", "staff"), check)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_token_that_is_none_is_refused(each, send, world):
     good = world.callers["member"]
-    for token in ("Bearer", "Bearer x", "Bearer a.b.c", "Basic YTpi", good[:-4] + "AAAA", good + "x"):
-        answer = send(token)
-        assert (answer.status_code, answer.json["code"]) == (401, "token_invalid"), token
+
+    def check(operation):
+        for token in ("Bearer", "Bearer x", "Bearer a.b.c", "Basic YTpi", good[:-4] + "AAAA", good + "x"):
+            answer = send(operation, token)
+            assert (answer.status_code, answer.json["code"]) == (401, "token_invalid"), token
+
+    each(_open_to("member", "staff", *OPTIONAL), check)
 
 
-@_open_to("public")
-def test_where_nobody_is_asked_no_token_is_looked_at(operation, send):
-    with_token, without = send("Bearer x"), send(None)
-    assert with_token.status_code == without.status_code
-    assert with_token.json.get("code") == without.json.get("code") != "token_invalid"
+def test_where_nobody_is_asked_no_token_is_looked_at(each, send):
+    def check(operation):
+        with_token, without = send(operation, "Bearer x"), send(operation, None)
+        assert with_token.status_code == without.status_code
+        assert with_token.json.get("code") == without.json.get("code") != "token_invalid"
+
+    each(_open_to("public"), check)
 
 
-@_open_to("member", "staff")
-def test_a_suspended_account_is_refused(operation, send, world, make):
-    person = make.person(status=PersonStatus.SUSPENDED)
-    answer = send(f"Bearer {make.access_token(person.id)}")
-    assert (answer.status_code, answer.json["code"]) == (403, "account_suspended")
+def test_a_suspended_account_is_refused(each, send, make):
+    token = f"Bearer {make.access_token(make.person(status=PersonStatus.SUSPENDED).id)}"
+
+    def check(operation):
+        answer = send(operation, token)
+        assert (answer.status_code, answer.json["code"]) == (403, "account_suspended")
+
+    each(_open_to("member", "staff", "guest"), check)
 
 
-@_open_to("staff")
 @pytest.mark.usefixtures("unchanged")
-def test_what_staff_do_a_member_may_not(operation, send, world):
-    answer = send(world.callers["member"])
-    assert (answer.status_code, answer.json["code"]) == (403, "not_allowed")
+def test_what_staff_do_a_member_may_not(each, send, world):
+    def check(operation):
+        answer = send(operation, world.callers["member"])
+        assert (answer.status_code, answer.json["code"]) == (403, "not_allowed")
+
+    each(_open_to("staff"), check)
 
 
-@_those(lambda operation: operation.access.name == "staff" and operation.path_parameters)
-def test_staff_of_another_tree_reach_nothing_here(operation, send, world, make):
+def test_staff_of_another_tree_reach_nothing_here(each, send, make):
     """The highest role, held elsewhere, opens no object of this tree."""
     elsewhere = make.staff(Role.PLATFORM_ADMIN, org=make.org(name="外市团委"))
-    answer = send(f"Bearer {make.access_token(elsewhere.id)}")
-    assert answer.status_code in (403, 404), answer.json
+    token = f"Bearer {make.access_token(elsewhere.id)}"
+
+    def check(operation):
+        answer = send(operation, token)
+        assert answer.status_code in (403, 404), answer.json
+
+    each([operation for operation in _open_to("staff") if operation.path_parameters], check)
