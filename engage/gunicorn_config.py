@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,8 @@ limit_request_line = 8190
 
 def post_fork(_server: Arbiter, worker: Worker) -> None:
     """Give each worker its own database connections and, if asked, its own processor."""
+    # Until the worker has its own handlers it runs with the parent's, which would note a stop and do nothing about it.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     app: Any = worker.app.wsgi()
     app.extensions["engage.database"].dispose(close=False)
     if _settings.pin_workers and hasattr(os, "sched_setaffinity"):

@@ -81,10 +81,10 @@ class Process:
         assert text in self.output, self.output
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal; return the exit code."""
+        """Send a signal; return the exit code. Less than Gunicorn's 20 s, after which it kills what has not listened."""
         if self._process.poll() is None:
             self._process.send_signal(number)
-        return self.wait()
+        return self.wait(18)
 
     def kill(self) -> None:
         self._process.kill()

@@ -59,6 +59,14 @@ def test_options_win_over_settings(start, database_url):
     until(lambda: len(process.children()) == 3)
 
 
+def test_a_stop_right_after_the_first_answer_reaches_workers_that_have_hardly_begun(start, database_url):
+    for _ in range(3):
+        port = free_port()
+        process = start("serve", "--bind", f"127.0.0.1:{port}", "--workers", 4, database_url=database_url)
+        until(lambda: get(port, "/healthz")[0] == 200)  # noqa: B023 - called at once
+        assert process.stop() == 0
+
+
 def test_ctrl_c_ends_every_process(server):
     _, process = server
     workers = process.children()
