@@ -87,7 +87,7 @@ def _ground(case: Any, world: World, pick: int) -> None:
         if isinstance(holder, dict):
             for name in list(holder):
                 known = world.id_for(name, choose.randrange(100))
-                if known is not None and choose.random() < 0.9:
+                if known is not None and choose.random() < 0.7:
                     holder[name] = str(known)
     if "If-Match" in case.headers and choose.random() < 0.8:
         case.headers["If-Match"] = "*"
