@@ -61,8 +61,10 @@ def test_options_win_over_settings(start, database_url):
     until(lambda: len(process.children()) == 3)
 
 
-def test_a_worker_that_has_hardly_begun_can_be_stopped(app):
+def test_a_worker_that_has_hardly_begun_can_be_stopped():
     """It inherits a handler from its parent that would note the stop and do nothing; Gunicorn would wait 20 s."""
+    database = SimpleNamespace(dispose=lambda *, close: None)
+    app = SimpleNamespace(extensions={"engage.database": database})
     inherited = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         config = importlib.import_module("engage.gunicorn_config")
