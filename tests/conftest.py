@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import hypothesis
 import pytest
 from flask import Flask
 from sqlalchemy import URL, create_engine, make_url, select
@@ -28,6 +29,10 @@ from engage.app import create_app
 from engage.core import clock, ids, schema
 from engage.core.config import Settings, SqliteSync
 from engage.core.db import Base, Database
+
+# The same examples in every run: a red run is about the change, not about luck.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

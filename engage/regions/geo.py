@@ -98,9 +98,9 @@ def box_around(centre: Point, radius_m: float) -> Box:
         return Box(south, north, ((-180.0, 180.0),))
     width = math.degrees(math.asin(ratio))
     west, east = centre.lng - width, centre.lng + width
-    if west < -180.0:  # noqa: PLR2004
+    if west <= -180.0:  # noqa: PLR2004
         return Box(south, north, ((west + 360.0, 180.0), (-180.0, east)))
-    if east > 180.0:  # noqa: PLR2004
+    if east >= 180.0:  # noqa: PLR2004
         return Box(south, north, ((west, 180.0), (-180.0, east - 360.0)))
     return Box(south, north, ((west, east),))
 

@@ -128,6 +128,7 @@ def test_no_way_round_is_shorter(a, b, c):
 
 @given(points, st.floats(0, 2 * math.pi), st.floats(0, 2_000_000))
 @example(Point(0.0, 180.0), math.pi / 2, 1000.0)
+@example(Point(0.0, 180.0), 0.0, 0.0)
 @example(Point(0.0, -180.0), 3 * math.pi / 2, 1000.0)
 @example(Point(89.9999, 0.0), 0.0, 100_000.0)
 @example(Point(-90.0, 0.0), 1.0, 5_000.0)
