@@ -180,7 +180,7 @@ def _word(*parts: str) -> str:
 
 
 FORBIDDEN = [
-    r"(?<![\w.])/work/", r"(?<![\w.])/root/", r"(?<![\w.])/home/\w", r"/Users/\w", r"\.\./shared\b",
+    _word(r"(?<![\w.])/(ro", "ot|wo", "rk|ho", "me|Us", r"ers)/\w"), _word(r"\.\./sha", r"red\b"),
     _word("pypi", r"\.(org|python)"), _word("files.", "pythonhosted"), r"--(extra-)?index" + "-url", _word("npm", r"js\.(com|org)"),
     r"\b[Ii]ssues? #?\d", r"\B#\d+\b(?!;)", _word("AKIA", r"[0-9A-Z]{16}"), _word("BEGIN ", r"(RSA |EC )?PRIVATE KEY"),
 ]  # fmt: skip
