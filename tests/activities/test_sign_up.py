@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
+from counting import count_statements
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from engage.activities.models import Activity, ActivityStatus
 from engage.activities.service import admission
+from engage.activities.service import sign_up as service
 from engage.core import ids
 from engage.identity.models import PersonStatus
 from engage.messages.models import OutboxEntry
@@ -248,3 +250,72 @@ def test_only_a_second_live_sign_up_counts_as_already_in(make, database, frozen)
         admission.admit(session, activity.id, person.id, {}, frozen.now)
     with pytest.raises(IntegrityError), database.transaction() as session:
         admission.admit(session, activity.id, ids.new_id(), {}, frozen.now)
+
+
+def faster(monkeypatch, what):
+    """Let something happen between reading what an activity asks and admission."""
+    check = service.check_answers
+
+    def check_after(*args, **kwargs):
+        monkeypatch.setattr(service, "check_answers", check)
+        what()
+        return check(*args, **kwargs)
+
+    monkeypatch.setattr(service, "check_answers", check_after)
+
+
+def test_whoever_is_beaten_to_the_last_place_is_told_so(as_user, make, monkeypatch):
+    activity = make.activity(capacity=1, waitlist_capacity=0)
+    other, client = as_user(make.person().id), as_user(make.person().id)
+    faster(monkeypatch, lambda: other.put(url(activity), json={}))
+    answer = client.put(url(activity), json={})
+    assert (answer.status_code, answer.json["code"]) == (409, "activity_full")
+
+
+def test_whoever_is_beaten_by_their_own_other_press_gets_that_place(as_user, make, monkeypatch, database):
+    activity, person = make.activity(), make.person()
+    first, second = as_user(person.id), as_user(person.id)
+    answers = []
+    faster(monkeypatch, lambda: answers.append(first.put(url(activity), json={}).json))
+    assert second.put(url(activity), json={}).json == answers[0]
+    assert counters(database, activity) == (1, 0)
+
+
+def test_an_activity_cancelled_meanwhile_says_so(as_user, make, monkeypatch, database):
+    activity, client = make.activity(), as_user(make.person().id)
+
+    def cancel():
+        with database.transaction() as session:
+            session.execute(
+                update(Activity).where(Activity.id == activity.id).values(status=ActivityStatus.CANCELLED)
+            )
+
+    faster(monkeypatch, cancel)
+    assert client.put(url(activity), json={}).json["code"] == "activity_cancelled"
+
+
+def test_a_full_activity_is_refused_without_touching_it(app, as_user, make):
+    activity = make.activity(capacity=1, waitlist_capacity=0)
+    as_user(make.person().id).put(url(activity), json={})
+    client = as_user(make.person().id)
+    with count_statements(app) as sent:
+        assert client.put(url(activity), json={}).json["code"] == "activity_full"
+    assert len(sent) == 2
+
+
+def test_a_repetition_after_the_end_tells_what_became_of_it(as_user, make, frozen):
+    activity, person = make.activity(), make.person()
+    as_user(person.id).put(url(activity), json={})
+    frozen.set(activity.ends_at)
+    client = as_user(person.id)
+    assert client.put(url(activity), json={}).json == client.get(url(activity)).json
+    assert client.get(url(activity)).json["attendance"] == "absent"
+
+
+def test_a_session_that_ended_shows_nothing_personal_any_more(as_user, make, client):
+    activity, person = make.activity(), make.person()
+    mine = as_user(person.id)
+    mine.put(url(activity), json={})
+    mine.post("/v1/auth/logout")
+    assert mine.get(url(activity, "")[:-1]).json["code"] == "session_ended"
+    assert client.get(url(activity, "")[:-1]).json["my_sign_up"] is None

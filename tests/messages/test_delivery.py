@@ -132,9 +132,10 @@ def test_several_workers_deliver_everything_once(database, make, frozen):
     assert delivered(database) == {person.id: 20 for person in people}
 
 
+@pytest.mark.parametrize(
+    "settings", ["postgresql"], indirect=True
+)  # SQLite has one writer: nothing to pass over
 def test_on_postgresql_a_worker_passes_over_what_another_holds(database, make, frozen):
-    if database.is_sqlite:
-        pytest.skip("SQLite has one writer at a time: there is nothing to pass over")
     leave(database, [make.person(), make.person()])
     with database.transaction() as other:
         other.execute(select(OutboxEntry.seq).order_by(OutboxEntry.seq).limit(1).with_for_update())

@@ -12,7 +12,7 @@ from sqlalchemy import Integer, String, Uuid, bindparam, case, exists, func, lit
 from engage.activities.access import is_public, manageable
 from engage.activities.errors import NoSuchActivity
 from engage.activities.models import Activity, ActivityStatus, CheckIn, Project, SignUp, SignUpState
-from engage.activities.queries.states import attendance_of, position, state_of
+from engage.activities.queries.states import attendance_of, position, state_of, takes_more
 from engage.core.clock import day_start
 from engage.core.db import UtcDateTime
 from engage.core.paging import Page, Pager, beyond
@@ -117,7 +117,7 @@ _FILTERS: Final[dict[str, Any]] = {
         (Activity.status == ActivityStatus.PUBLISHED)
         & (Activity.sign_up_opens_at <= bindparam("now", type_=UtcDateTime()))
         & (Activity.sign_up_closes_at > bindparam("now", type_=UtcDateTime()))
-        & ((Activity.taken < Activity.capacity) | (Activity.waiting < Activity.waitlist_capacity))
+        & takes_more()
     ),
     "not_mine": lambda: (
         ~(

@@ -12,7 +12,7 @@ from engage.activities.access import PUBLIC, require_manageable
 from engage.activities.errors import NoSuchActivity, NoSuchSignUp
 from engage.activities.models import Activity, ActivityStatus, CheckIn, SignUp, SignUpState
 from engage.activities.queries.activities import CARD, card, cards
-from engage.activities.queries.states import attendance_of, position
+from engage.activities.queries.states import attendance_of, position, takes_more
 from engage.core.clock import age_on, shanghai_day
 from engage.core.paging import Page, Pager, beyond
 from engage.identity.models import Person
@@ -47,6 +47,8 @@ def _rules_statement() -> Select[Any]:
             SignUp.created_at,
             _TURN.label("position"),
             CheckIn.checked_in_at,
+            SignUp.excused_at,
+            takes_more().label("takes_more"),
         )
         .outerjoin(CheckIn, (CheckIn.activity_id == Activity.id) & (CheckIn.person_id == me))
         .outerjoin(

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select
 
-from engage.activities.models import ActivityState, ActivityStatus, Attendance, SignUp, SignUpState
+from engage.activities.models import Activity, ActivityState, ActivityStatus, Attendance, SignUp, SignUpState
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from sqlalchemy import ColumnElement
 
 _STORED: Final = {
     ActivityStatus.DRAFT: ActivityState.DRAFT,
@@ -59,6 +61,11 @@ def attendance_of(
     if excused is not None:
         return Attendance.EXCUSED
     return Attendance.ABSENT if now >= ends_at else None
+
+
+def takes_more() -> ColumnElement[bool]:
+    """Return the condition that an activity has a place or a turn in its queue left."""
+    return (Activity.taken < Activity.capacity) | (Activity.waiting < Activity.waitlist_capacity)
 
 
 def position(activity_id: Any, seq: Any) -> Any:

@@ -25,7 +25,7 @@ from engage.activities.schemas.activity import (
 from engage.activities.service import lifecycle as service
 from engage.core.errors import NotAllowed
 from engage.core.http import Api
-from engage.identity.caller import anyone
+from engage.identity.caller import anyone, guest
 from engage.orgs.caller import staff
 from engage.orgs.errors import NoSuchOrg
 
@@ -61,7 +61,7 @@ def list_activities(look: Look, query: dict[str, Any]) -> Page:
 @api.operation(
     "GET",
     "/activities/{activity_id}",
-    access=anyone,
+    access=guest,
     zh="活动详情与我的报名",
     returns=ActivityOut,
     refuses=[NoSuchActivity],

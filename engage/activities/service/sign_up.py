@@ -27,6 +27,7 @@ from engage.activities.errors import (
 )
 from engage.activities.models import Activity, ActivityStatus, CheckIn, SignUp, SignUpState
 from engage.activities.queries import sign_ups
+from engage.activities.queries.states import attendance_of
 from engage.activities.service import admission
 from engage.activities.service.answers import check_answers
 from engage.core.clock import age_on, shanghai_day
@@ -72,6 +73,8 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
         return _again(look, rules, given)
     _refuse_closed(rules, look.now)
     check_eligible(rules, me)
+    if not rules.takes_more:
+        raise ActivityFull
     answers = check_answers(rules.questions, given or [])
     with look.atomic():
         try:
@@ -84,7 +87,7 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
         if rules.sign_up_id is None:
             _refuse_closed(rules, look.now)
             raise ActivityFull
-        return _own(rules)
+        return _own(rules, look.now)
     return {
         "id": got.sign_up_id,
         "state": got.state,
@@ -98,7 +101,7 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
 
 def _again(look: Look, rules: Any, given: list[dict[str, Any]] | None) -> dict[str, Any]:
     if given is None or sign_ups.listed(rules.answers) == given:
-        return _own(rules)
+        return _own(rules, look.now)
     _refuse_closed(rules, look.now)
     answers = check_answers(rules.questions, given)
     with look.atomic():
@@ -107,17 +110,19 @@ def _again(look: Look, rules: Any, given: list[dict[str, Any]] | None) -> dict[s
             .where(SignUp.id == rules.sign_up_id, SignUp.state != SignUpState.CANCELLED)
             .values(answers=answers)
         )
-    return {**_own(rules), "answers": sign_ups.listed(answers)}
+    return {**_own(rules, look.now), "answers": sign_ups.listed(answers)}
 
 
-def _own(rules: Any) -> dict[str, Any]:
+def _own(rules: Any, now: datetime) -> dict[str, Any]:
     return {
         "id": rules.sign_up_id,
         "state": rules.sign_up_state,
         "position": rules.position,
         "created_at": rules.created_at,
         "checked_in_at": rules.checked_in_at,
-        "attendance": None,
+        "attendance": attendance_of(
+            rules.sign_up_state, rules.status, rules.ends_at, rules.checked_in_at, rules.excused_at, now
+        ),
         "answers": sign_ups.listed(rules.answers),
     }
 
