@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from engage.activities.models import Activity, ActivityStatus
+from engage.activities.models import Activity, ActivityStatus, Project, ProjectStatus
 from engage.core import ids
-from engage.hubs.models import HubStatus
+from engage.hubs.models import Hub, HubStatus
 from engage.messages.models import OutboxEntry
 from engage.orgs.models import Role
 
@@ -388,8 +388,6 @@ def test_projects_are_managed_by_officers(as_user, client, house, make):
 
 
 def test_an_archived_project_takes_no_new_activities(as_user, house, frozen, make):
-    from engage.activities.models import ProjectStatus
-
     archived = make.project(house.city, status=ProjectStatus.ARCHIVED)
     answer = as_user(house.manager.id).post(
         "/v1/activities", json=body(house, frozen.now, project_id=str(archived.id))
@@ -432,3 +430,25 @@ def test_a_project_is_edited_in_place(as_user, house):
         "status": "active",
     }
     assert officer.put(url, json=edit, headers={"If-Match": "*"}).json["summary"] == "每月一次"
+
+
+def test_a_project_archived_or_a_hub_closed_meanwhile_does_not_stop_a_correction(
+    as_user, make, house, frozen, database
+):
+    activity = make.activity(hub=house.hub, project_id=house.project.id)
+    with database.transaction() as session:
+        session.execute(update(Hub).where(Hub.id == house.hub.id).values(status=HubStatus.CLOSED))
+        session.execute(
+            update(Project).where(Project.id == house.project.id).values(status=ProjectStatus.ARCHIVED)
+        )
+    officer, url = as_user(house.officer.id), f"/v1/activities/{activity.id}"
+    change = body(house, frozen.now, title="改正标题")
+    edited = officer.put(url, json=change, headers={"If-Match": "*"})
+    assert (edited.status_code, edited.json["title"], edited.json["county_code"]) == (
+        200,
+        "改正标题",
+        "140502",
+    )
+    other = make.project(house.city, status=ProjectStatus.ARCHIVED)
+    moved = officer.put(url, json={**change, "project_id": str(other.id)}, headers={"If-Match": "*"})
+    assert moved.json["errors"][0]["pointer"] == "/project_id"

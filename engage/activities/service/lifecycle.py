@@ -56,15 +56,19 @@ def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     return read_activity(work, activity.id)
 
 
-def _checked(work: Work, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the columns of a body whose references exist and are the caller's to use."""
+def _checked(work: Work, body: dict[str, Any], before: Activity | None = None) -> dict[str, Any]:
+    """Return the columns of a body whose references exist and are the caller's to use.
+
+    What stood there ``before`` may stay: a project archived or a hub closed meanwhile must not stop a correction.
+    """
     issues: list[Issue] = []
     values = {name: value for name, value in body.items() if name != "position"}
     position = body["position"]
     values["lat"], values["lng"] = (position.lat, position.lng) if position else (None, None)
-    values |= _owner(work, body, issues)
+    values |= _owner(work, body, before, issues)
     active = exists().where(Project.id == body["project_id"], Project.status == ProjectStatus.ACTIVE)
-    if not work.session.scalar(select(active)):
+    kept = before is not None and before.project_id == body["project_id"]
+    if not kept and not work.session.scalar(select(active)):
         issues.append(Issue("/project_id", "no_such_object"))
     issues += _bad_counties(work, values)
     if issues:
@@ -73,7 +77,17 @@ def _checked(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _owner(work: Work, body: dict[str, Any], issues: list[Issue]) -> dict[str, Any]:
+def _owner(work: Work, body: dict[str, Any], before: Activity | None, issues: list[Issue]) -> dict[str, Any]:
+    if (
+        before is not None
+        and before.hub_id
+        and (body["hub_id"], body["org_id"] or before.org_id)
+        == (
+            before.hub_id,
+            before.org_id,
+        )
+    ):
+        return {"org_id": before.org_id, "county_code": body["county_code"] or before.county_code}
     hub = hub_for_activities(work, body["hub_id"]) if body["hub_id"] else None
     if body["hub_id"] and hub is None:
         issues.append(Issue("/hub_id", "no_such_object"))
@@ -128,7 +142,7 @@ def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: 
         activity.status is ActivityStatus.PUBLISHED and work.now >= activity.ends_at
     ):
         raise ActivityNotEditable
-    values = _checked(work, body)
+    values = _checked(work, body, activity)
     _refuse_losses(activity, values)
     moved = any(getattr(activity, name) != values[name] for name in _MATTERS)
     # A shorter queue is set after the new places have emptied it.
