@@ -174,8 +174,12 @@ class Factory:
         )
 
     def activity(self, org: Org | None = None, hub: Hub | None = None, **values: Any) -> Activity:
-        """A published activity tomorrow, open for sign-up now, ten places, ten turns in the queue."""
+        """A published activity tomorrow, open for sign-up now, ten places, ten turns in the queue.
+
+        Freed places promote at once until it starts; name ``offers_from_at`` and ``queue_closes_at`` for anything else.
+        """
         now = clock.now()
+        starts_at = values.setdefault("starts_at", now + timedelta(days=1))
         org_id = org.id if org else (hub.org_id if hub else self.org().id)
         project_id = values.pop("project_id", None) or self.project(org=org).id
         return self.add(
@@ -187,8 +191,10 @@ class Factory:
                     "hub_id": hub.id if hub else None,
                     "place_name": None if hub else "文化广场",
                     "county_code": "140502",
-                    "starts_at": now + timedelta(days=1),
                     "ends_at": now + timedelta(days=1, hours=2),
+                    "offers_from_at": values.get("queue_closes_at", starts_at),
+                    "queue_closes_at": starts_at,
+                    "excuse_until_at": starts_at,
                     "sign_up_opens_at": now - timedelta(days=1),
                     "sign_up_closes_at": now + timedelta(hours=23),
                     "capacity": 10,
@@ -216,7 +222,10 @@ class Factory:
                     "person_id": (person or self.person()).id,
                     "state": state,
                     "answers": {},
+                    "starts_at": activity.starts_at,
+                    "ends_at": activity.ends_at,
                     "created_at": now,
+                    "updated_at": now,
                     "cancelled_at": now if state is SignUpState.CANCELLED else None,
                     **values,
                 }
@@ -233,6 +242,8 @@ class Factory:
                     "sign_up_id": sign_up.id,
                     "method": CheckInMethod.STAFF,
                     "checked_in_at": clock.now(),
+                    "arrived_at": values.get("claimed_at") or values.get("checked_in_at") or clock.now(),
+                    "updated_at": clock.now(),
                     **values,
                 }
             )

@@ -61,6 +61,14 @@ class QuestionsFrozen(Conflict):
     zh, en = "已有人报名，不能再修改报名问题。", "Somebody has signed up; the questions can no longer change."
 
 
+class AdmissionFrozen(Conflict):
+    code = "admission_frozen"
+    zh, en = (
+        "已有人报名，不能再修改名额的分配方式。",
+        "Somebody has signed up; the way places are given can no longer change.",
+    )
+
+
 class CapacityBelowTaken(Conflict):
     code = "capacity_below_taken"
     zh, en = (

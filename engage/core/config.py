@@ -50,6 +50,14 @@ class SqliteSync(StrEnum):
     NORMAL = "NORMAL"
 
 
+class Overlap(StrEnum):
+    """What becomes of a sign-up while the person has a place elsewhere at the same time."""
+
+    ALLOW = "allow"
+    WARN = "warn"
+    REFUSE = "refuse"
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that can be set. Times in the unit of the name."""
@@ -68,6 +76,15 @@ class Settings:
     wechat_secret: str = field(default="", repr=False)
     max_age: int = 35
     activity_review: bool = False
+    offer_window_minutes: int = 1440
+    offer_minutes: int = 120
+    queue_closes_minutes: int = 60
+    quiet_from: int = 1320  # minutes of the Shanghai day
+    quiet_until: int = 480
+    overlap: Overlap = Overlap.WARN
+    excuse_minutes: int = 120
+    late_minutes: int = 15
+    presence_percent: int = 60
     body_limit_bytes: int = 1_048_576
     log_level: str = "INFO"
     bind: str = "127.0.0.1:8000"
@@ -147,6 +164,13 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _time_of_day(value: str) -> int:
+    hours, colon, minutes = value.partition(":")
+    if not (colon and hours.isdecimal() and minutes.isdecimal() and int(hours) < 24 and int(minutes) < 60):  # noqa: PLR2004
+        raise ValueError("must be a time of day such as 22:00")
+    return int(hours) * 60 + int(minutes)
+
+
 def _flag(value: str) -> bool:
     if value not in ("0", "1"):
         raise ValueError("must be 0 or 1")
@@ -216,6 +240,15 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "wechat_secret": _text,
     "max_age": _whole(18, 120),
     "activity_review": _flag,
+    "offer_window_minutes": _whole(0, 43_200),
+    "offer_minutes": _whole(1, 10_080),
+    "queue_closes_minutes": _whole(0, 43_200),
+    "quiet_from": _time_of_day,
+    "quiet_until": _time_of_day,
+    "overlap": _one_of(Overlap),
+    "excuse_minutes": _whole(0, 43_200),
+    "late_minutes": _whole(0, 1440),
+    "presence_percent": _whole(0, 100),
     "body_limit_bytes": _whole(1024, 16_777_216),
     "log_level": _log_level,
     "bind": _text,
@@ -236,6 +269,8 @@ def _refuse_unknown(values: Mapping[str, str]) -> None:
 
 
 def _check(settings: Settings) -> None:
+    if settings.queue_closes_minutes > settings.offer_window_minutes:
+        raise SettingsError("ENGAGE_QUEUE_CLOSES_MINUTES: the queue cannot close before offers begin")
     if not settings.is_production:
         return
     if settings.secret_key == DEVELOPMENT_SECRET:

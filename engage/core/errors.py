@@ -55,6 +55,10 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
         "先后次序不对：{first} 应早于 {second}。",
         "Wrong order: {first} must come before {second}.",
     ),
+    "pools_unequal_capacity": (
+        "各名额池合计 {sum}，应等于总名额 {capacity}。",
+        "The pools add up to {sum}; they must equal the capacity of {capacity}.",
+    ),
     "overlap": ("与另一个时段重叠。", "This overlaps another period."),
     "range_too_wide": ("范围太大：最多 {max} 天。", "The range is too wide: at most {max} days."),
     "bad_cursor": (

@@ -290,7 +290,10 @@ def test_a_statement_that_goes_round_the_service_cannot_oversell(make, database)
                         "person_id": person.id,
                         "state": state,
                         "answers": {},
+                        "starts_at": activity.starts_at,
+                        "ends_at": activity.ends_at,
                         "created_at": activity.created_at,
+                        "updated_at": activity.created_at,
                     }
                 ],
             )

@@ -124,7 +124,8 @@ def activity(
         "starts_at": starts_at, "ends_at": starts_at + timedelta(hours=2), "sign_up_opens_at": now - timedelta(days=3),
         "sign_up_closes_at": starts_at - timedelta(hours=1), "capacity": capacity, "waitlist_capacity": waitlist_capacity,
         "county_codes": [], "members_only": False, "questions": [], "service_minutes": 120, "status": ActivityStatus.PUBLISHED,
-        "created_at": now, "updated_at": now, "min_age": 14, "max_age": 35,
+        "offers_from_at": starts_at - timedelta(hours=24), "queue_closes_at": starts_at - timedelta(hours=1),
+        "excuse_until_at": starts_at - timedelta(hours=2), "created_at": now, "updated_at": now, "min_age": 14, "max_age": 35,
     }  # fmt: skip
 
 
@@ -164,7 +165,8 @@ def _sign_ups(
     return [
         {
             "id": ids.new_id(), "activity_id": row["id"], "person_id": people[(index * 7 + turn) % PEOPLE]["id"],
-            "state": SignUpState.CONFIRMED, "answers": {}, "created_at": now,
+            "state": SignUpState.CONFIRMED, "answers": {}, "starts_at": row["starts_at"],
+            "ends_at": row["ends_at"], "created_at": now, "updated_at": now,
         }
         for index, row in enumerate(activities)
         for turn in range(10)

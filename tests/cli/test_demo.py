@@ -182,6 +182,7 @@ def test_what_is_over_is_said_and_the_tour_still_works(demo):
     database = Database(Settings(database_url=f"sqlite:///{demo.folder}/engage.db"))
     with database.transaction() as session:
         names = ("starts_at", "ends_at", "sign_up_opens_at", "sign_up_closes_at")
+        names += ("offers_from_at", "queue_closes_at", "excuse_until_at")
         moved = ", ".join(f"{name} = datetime({name}, '-60 days') || '.000000'" for name in names)
         session.connection().exec_driver_sql(f"UPDATE activity SET {moved}")
     database.dispose()

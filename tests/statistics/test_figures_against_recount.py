@@ -36,8 +36,10 @@ class Past:
     turns: list[tuple[int, SignUpState, bool]]
 
 
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+STATES = (SignUpState.CONFIRMED, SignUpState.WAITLISTED, SignUpState.CANCELLED)
 TURNS = st.lists(
-    st.tuples(st.integers(0, 7), st.sampled_from(SignUpState), st.booleans()),
+    st.tuples(st.integers(0, 7), st.sampled_from(STATES), st.booleans()),
     max_size=8,
     unique_by=lambda turn: turn[0],
 )
@@ -95,7 +97,7 @@ def let_happen(database, world, pasts):
                     hub_id=None if past.hub is None else world.hubs[past.hub].id, place_name="广场", county_code=COUNTIES[past.county],
                     starts_at=past.start, ends_at=past.start + past.length, sign_up_opens_at=past.start - timedelta(days=1),
                     sign_up_closes_at=past.start, capacity=10, waitlist_capacity=10, county_codes=[], members_only=False,
-                    questions=[], service_minutes=0, status=past.status, created_at=now, updated_at=now,
+                    offers_from_at=LONG_AGO, queue_closes_at=LONG_AGO, excuse_until_at=LONG_AGO, questions=[], service_minutes=0, status=past.status, created_at=now, updated_at=now,
                 )
             )  # fmt: skip
             for person, state, was_there in past.turns:
@@ -104,14 +106,15 @@ def let_happen(database, world, pasts):
                 session.execute(
                     insert(SignUp).values(
                         id=sign_up_id, activity_id=activity_id, person_id=world.people[person], state=state, answers={},
-                        created_at=now, cancelled_at=cancelled_at,
+                        starts_at=past.start, ends_at=past.start + past.length, created_at=now, updated_at=now,
+                        cancelled_at=cancelled_at,
                     )
                 )  # fmt: skip
                 if was_there and state is SignUpState.CONFIRMED:
                     session.execute(
                         insert(CheckIn).values(
                             activity_id=activity_id, person_id=world.people[person], sign_up_id=sign_up_id,
-                            method=CheckInMethod.CODE, checked_in_at=now,
+                            method=CheckInMethod.CODE, checked_in_at=now, arrived_at=now, updated_at=now,
                         )
                     )  # fmt: skip
 

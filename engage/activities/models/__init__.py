@@ -4,20 +4,41 @@ from engage.activities.models.activity import (
     Activity,
     ActivityState,
     ActivityStatus,
+    AdmissionMode,
     Project,
     ProjectStatus,
     QuestionKind,
 )
-from engage.activities.models.sign_up import Attendance, CheckIn, CheckInMethod, Feedback, SignUp, SignUpState
+from engage.activities.models.admission import MAX_APPLICATIONS, MAX_POOLS, Audience, LotteryDraw, Pool
+from engage.activities.models.sign_up import (
+    HOLDS_PLACE,
+    UNRANKED,
+    Attendance,
+    CancelCause,
+    CheckIn,
+    CheckInMethod,
+    Feedback,
+    SignUp,
+    SignUpState,
+)
 
 __all__ = [
+    "HOLDS_PLACE",
+    "MAX_APPLICATIONS",
+    "MAX_POOLS",
+    "UNRANKED",
     "Activity",
     "ActivityState",
     "ActivityStatus",
+    "AdmissionMode",
     "Attendance",
+    "Audience",
+    "CancelCause",
     "CheckIn",
     "CheckInMethod",
     "Feedback",
+    "LotteryDraw",
+    "Pool",
     "Project",
     "ProjectStatus",
     "QuestionKind",

@@ -11,7 +11,7 @@ from sqlalchemy import Integer, String, Uuid, bindparam, case, exists, func, lit
 
 from engage.activities.access import is_public, manageable
 from engage.activities.errors import NoSuchActivity
-from engage.activities.models import Activity, ActivityStatus, CheckIn, Project, SignUp, SignUpState
+from engage.activities.models import Activity, ActivityStatus, CheckIn, Pool, Project, SignUp, SignUpState
 from engage.activities.queries.states import attendance_of, position, state_of, takes_more
 from engage.core.clock import day_start
 from engage.core.db import UtcDateTime
@@ -236,6 +236,20 @@ _EXTRA: Final = (
     Activity.status_reason,
     Activity.closing_summary,
     Activity.version,
+    Activity.admission_mode,
+    Activity.overlap,
+    Activity.applied,
+    Activity.pools_merge_at,
+    Activity.pools_merged,
+    Activity.offers_from_at,
+    Activity.offer_minutes,
+    Activity.queue_closes_at,
+    Activity.quiet_from,
+    Activity.quiet_until,
+    Activity.excuse_until_at,
+    Activity.late_minutes,
+    Activity.presence_percent,
+    Activity.requires_check_out,
 )
 
 
@@ -248,7 +262,7 @@ def _detail_statement(*, known: bool) -> Any:
             .join(Org, Org.id == Activity.org_id)
             .where(Activity.id == activity_id, is_public())
         )
-    turn = case((SignUp.state == SignUpState.WAITLISTED, position(Activity.id, SignUp.seq)))
+    turn = case((SignUp.state == SignUpState.WAITLISTED, position(Activity.id, SignUp.rank, SignUp.seq)))
     staff = manageable(LATER)
     mine = (SignUp.id, SignUp.state, turn, SignUp.created_at, SignUp.excused_at, CheckIn.checked_in_at)
     return (
@@ -283,7 +297,7 @@ def read_activity(look: Context, activity_id: UUID) -> dict[str, Any]:
         raise NoSuchActivity
     size = len(CARD)
     (
-        summary, org_id, org, county_codes, questions, service_minutes, status_reason, closing_summary, version, can_manage,
+        summary, org_id, org, county_codes, questions, service_minutes, status_reason, closing_summary, version, *terms, can_manage,
     ) = row[size : size + len(_EXTRA) + 1]  # fmt: skip
     return {
         **card(row[:size], look.now),
@@ -292,12 +306,64 @@ def read_activity(look: Context, activity_id: UUID) -> dict[str, Any]:
         "county_codes": county_codes,
         "questions": questions,
         "service_minutes": service_minutes,
+        **_terms(look, activity_id, row[12], terms),
         "status_reason": status_reason,
         "closing_summary": closing_summary,
         "version": version,
         "can_manage": bool(can_manage),
         "my_sign_up": _mine(row[size + len(_EXTRA) + 1 :], row, look.now) if known else None,
     }
+
+
+def _terms(look: Context, activity_id: UUID, starts_at: datetime, columns: list[Any]) -> dict[str, Any]:
+    (
+        mode, overlap, applied, pools_merge_at, pools_merged, offers_from_at, offer_minutes, queue_closes_at, quiet_from, quiet_until,
+        excuse_until_at, late_minutes, presence_percent, requires_check_out,
+    ) = columns  # fmt: skip
+    return {
+        "admission": {
+            "mode": mode,
+            "overlap": overlap,
+            "applied": applied,
+            "pools": [] if pools_merge_at is None else pools_of(look, activity_id),
+            "pools_merge_at": pools_merge_at,
+            "pools_merged": pools_merged,
+        },
+        "waitlist": {
+            "offer_window_minutes": _minutes_between(offers_from_at, starts_at),
+            "offer_minutes": offer_minutes,
+            "closes_minutes": _minutes_between(queue_closes_at, starts_at),
+            "quiet_from": _clock_time(quiet_from),
+            "quiet_until": _clock_time(quiet_until),
+        },
+        "attendance": {
+            "excuse_minutes": _minutes_between(excuse_until_at, starts_at),
+            "late_minutes": late_minutes,
+            "presence_percent": presence_percent,
+            "requires_check_out": requires_check_out,
+        },
+    }
+
+
+def _minutes_between(first: datetime, second: datetime) -> int:
+    return int((second - first).total_seconds()) // 60
+
+
+def _clock_time(minutes: int) -> str:
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def pools_of(look: Context, activity_id: UUID) -> list[dict[str, Any]]:
+    """Return the pools of an activity in order."""
+    rows = look.db.execute(
+        select(
+            Pool.position, Pool.name, Pool.audience, Pool.county_codes, Pool.capacity, Pool.taken, Pool.overflow_rank
+        )
+        .where(Pool.activity_id == activity_id)
+        .order_by(Pool.position)
+    )  # fmt: skip
+    names = ("position", "name", "audience", "county_codes", "capacity", "taken", "overflow_rank")
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _mine(columns: Any, row: Any, now: datetime) -> dict[str, Any] | None:

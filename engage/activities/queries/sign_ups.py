@@ -21,7 +21,9 @@ from engage.orgs.models import Membership, MembershipStatus
 if TYPE_CHECKING:
     from engage.core.db import Context
 
-_TURN: Final = case((SignUp.state == SignUpState.WAITLISTED, position(SignUp.activity_id, SignUp.seq)))
+_TURN: Final = case(
+    (SignUp.state == SignUpState.WAITLISTED, position(SignUp.activity_id, SignUp.rank, SignUp.seq))
+)
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, tuple_
 
 from engage.activities.models import Activity, ActivityState, ActivityStatus, Attendance, SignUp, SignUpState
 
@@ -68,14 +68,16 @@ def takes_more() -> ColumnElement[bool]:
     return (Activity.taken < Activity.capacity) | (Activity.waiting < Activity.waitlist_capacity)
 
 
-def position(activity_id: Any, seq: Any) -> Any:
+def position(activity_id: Any, rank: Any, seq: Any) -> Any:
     """Return the SQL expression of a waitlisted sign-up's place in its queue (1 is next)."""
     ahead = SignUp.__table__.alias("ahead")
     return (
         select(func.count())
         .select_from(ahead)
         .where(
-            ahead.c.activity_id == activity_id, ahead.c.state == SignUpState.WAITLISTED, ahead.c.seq <= seq
+            ahead.c.activity_id == activity_id,
+            ahead.c.state == SignUpState.WAITLISTED,
+            tuple_(ahead.c.rank, ahead.c.seq) <= tuple_(rank, seq),
         )
         .scalar_subquery()
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engage.activities.errors import (
     ActivityNotEditable,
     ActivityNotOver,
+    AdmissionFrozen,
     CapacityBelowTaken,
     NoSuchActivity,
     QuestionsFrozen,
@@ -84,7 +85,8 @@ def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
 @api.operation(
     "PUT", "/activities/{activity_id}", access=staff, zh="修改活动", body=ActivityIn, returns=ActivityOut,
     refuses=[
-        NoSuchActivity, NoSuchOrg, NotAllowed, ActivityNotEditable, QuestionsFrozen, CapacityBelowTaken, WaitlistBelowWaiting,
+        NoSuchActivity, NoSuchOrg, NotAllowed, ActivityNotEditable, QuestionsFrozen, AdmissionFrozen, CapacityBelowTaken,
+        WaitlistBelowWaiting,
     ],
     if_match=True, cache=_SHORT,
 )  # fmt: skip

@@ -7,6 +7,15 @@ from typing import Any, Final
 from marshmallow import validates_schema
 
 from engage.activities.models import ActivityState, Attendance, ProjectStatus, QuestionKind, SignUpState
+from engage.activities.schemas.terms import (
+    MAX_PLACES,
+    AdmissionIn,
+    AdmissionOut,
+    AttendanceIn,
+    AttendanceOut,
+    WaitlistIn,
+    WaitlistOut,
+)
 from engage.core.schemas import (
     Choice,
     Day,
@@ -30,7 +39,6 @@ from engage.regions.schemas import DivisionCode, NearPageQuery, PositionIn, Posi
 _ID: Final = "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"
 MAX_QUESTIONS: Final = 20
 MAX_CHOICES: Final = 20
-MAX_PLACES: Final = 100_000
 
 
 class RefOut(Out):
@@ -164,6 +172,9 @@ class ActivityIn(In):
     members_only = Flag(load_default=False)
     questions = Listed(Inner(QuestionIn), MAX_QUESTIONS, load_default=list)
     service_minutes = Whole(0, 10_080, load_default=0, metadata={"example": 120})
+    admission = Inner(AdmissionIn, load_default=None, allow_none=True)
+    waitlist = Inner(WaitlistIn, load_default=None, allow_none=True)
+    attendance = Inner(AttendanceIn, load_default=None, allow_none=True)
 
     @validates_schema
     def _in_order(self, data: dict[str, Any], **_: Any) -> None:
@@ -242,6 +253,9 @@ class ActivityOut(ActivityCardOut):
     county_codes = Listed(DivisionCode(), 50, required=True, metadata={"example": ["140502"]})
     questions = Listed(Inner(QuestionOut), MAX_QUESTIONS, required=True)
     service_minutes = Whole(required=True, metadata={"example": 120})
+    admission = Inner(AdmissionOut, required=True)
+    waitlist = Inner(WaitlistOut, required=True)
+    attendance = Inner(AttendanceOut, required=True)
     status_reason = Text(500, required=True, allow_none=True, metadata={"example": None})
     closing_summary = Text(4000, 0, required=True, allow_none=True, metadata={"example": None})
     version = Whole(required=True, metadata={"example": 1})

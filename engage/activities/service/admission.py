@@ -38,7 +38,9 @@ _CAN_ENTER: Final = """
     AND (taken < capacity AND waiting = 0 OR waiting < waitlist_capacity)
 """
 _STATE: Final = "CASE WHEN taken < capacity AND waiting = 0 THEN 'confirmed' ELSE 'waitlisted' END"
-_COLUMNS: Final = "(id, activity_id, person_id, state, answers, created_at, added_by)"
+_COLUMNS: Final = (
+    "(id, activity_id, person_id, state, answers, starts_at, ends_at, created_at, updated_at, added_by)"
+)
 
 
 def _prepared(statement: str) -> TextClause:
@@ -59,10 +61,10 @@ _ADMIT: Final = {
     "postgresql": _prepared(
         f"""
         WITH place AS (
-            SELECT id, {_STATE} AS state, waiting + 1 AS turn FROM activity WHERE {_CAN_ENTER} FOR NO KEY UPDATE
+            SELECT id, {_STATE} AS state, waiting + 1 AS turn, starts_at, ends_at FROM activity WHERE {_CAN_ENTER} FOR NO KEY UPDATE
         ), entry AS (
             INSERT INTO sign_up {_COLUMNS}
-            SELECT :id, place.id, :person_id, place.state, :answers, :now, :added_by FROM place
+            SELECT :id, place.id, :person_id, place.state, :answers, place.starts_at, place.ends_at, :now, :now, :added_by FROM place
             RETURNING state
         )
         SELECT entry.state, place.turn FROM entry, place
@@ -71,7 +73,7 @@ _ADMIT: Final = {
     "sqlite": _prepared(
         f"""
         INSERT INTO sign_up {_COLUMNS}
-        SELECT :id, id, :person_id, {_STATE}, :answers, :now, :added_by FROM activity WHERE {_CAN_ENTER}
+        SELECT :id, id, :person_id, {_STATE}, :answers, starts_at, ends_at, :now, :now, :added_by FROM activity WHERE {_CAN_ENTER}
         RETURNING state, (SELECT waiting + 1 FROM activity WHERE id = :activity_id)
         """  # noqa: S608 - constants of this module
     ),
@@ -153,6 +155,7 @@ def cancel(work: Work, sign_up_id: UUID, reason: str | None = None) -> None:
         .where(SignUp.id == sign_up_id)
         .values(
             state=SignUpState.CANCELLED,
+            updated_at=work.now,
             cancelled_at=work.now,
             cancelled_by=work.actor.id,
             cancel_reason=reason,
@@ -185,7 +188,7 @@ def promote(work: Work, activity_id: UUID) -> int:
     first = (
         select(SignUp.seq)
         .where(SignUp.activity_id == activity_id, SignUp.state == SignUpState.WAITLISTED)
-        .order_by(SignUp.seq)
+        .order_by(SignUp.rank, SignUp.seq)
         .limit(min(free, waiting))
     )
     promoted = work.session.scalars(

@@ -45,8 +45,10 @@ _QR_SCALE: Final = 8
 # The share of the sign-up's row makes a cancellation on its way wait and then see the check-in (sign_up.py).
 _INSERT: Final = """
     WITH place AS (SELECT id FROM sign_up WHERE id = :sign_up_id AND state = 'confirmed' {share})
-    INSERT INTO check_in (activity_id, person_id, sign_up_id, method, checked_in_at, claimed_at, checked_in_by)
-    SELECT :activity_id, :person_id, place.id, :method, :now, :claimed_at, :by FROM place WHERE true
+    INSERT INTO check_in (
+        activity_id, person_id, sign_up_id, method, checked_in_at, claimed_at, arrived_at, updated_at, checked_in_by
+    )
+    SELECT :activity_id, :person_id, place.id, :method, :now, :claimed_at, coalesce(:claimed_at, :now), :now, :by FROM place WHERE true
     ON CONFLICT (activity_id, person_id) DO NOTHING
     RETURNING checked_in_at
 """

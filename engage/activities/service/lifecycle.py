@@ -11,6 +11,7 @@ from engage.activities.access import activity_to_manage, hub_for_activities, man
 from engage.activities.errors import (
     ActivityNotEditable,
     ActivityNotOver,
+    AdmissionFrozen,
     CapacityBelowTaken,
     QuestionsFrozen,
     WaitlistBelowWaiting,
@@ -19,6 +20,7 @@ from engage.activities.errors import (
 from engage.activities.models import Activity, ActivityStatus, Project, ProjectStatus, SignUp, SignUpState
 from engage.activities.queries.activities import read_activity
 from engage.activities.service import admission
+from engage.activities.service.terms import set_pools, terms_of
 from engage.core.errors import InvalidInput, Issue
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 _EDITABLE: Final = frozenset(
     {ActivityStatus.DRAFT, ActivityStatus.REVIEW, ActivityStatus.REJECTED, ActivityStatus.PUBLISHED}
 )
+_PARTS: Final = ("position", "admission", "waitlist", "attendance")  # of a body: no columns of their own
 # What people who signed up must be told of.
 _MATTERS: Final = ("starts_at", "ends_at", "hub_id", "place_name", "address", "lat", "lng")
 
@@ -53,7 +56,13 @@ def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     activity = Activity(**values)
     work.session.add(activity)
     work.session.flush()
+    set_pools(work, activity, _pools(body))
+    work.session.flush()
     return read_activity(work, activity.id)
+
+
+def _pools(body: dict[str, Any]) -> list[dict[str, Any]]:
+    return (body.get("admission") or {}).get("pools") or []
 
 
 def _checked(work: Work, body: dict[str, Any], before: Activity | None = None) -> dict[str, Any]:
@@ -62,7 +71,9 @@ def _checked(work: Work, body: dict[str, Any], before: Activity | None = None) -
     What stood there ``before`` may stay: a project archived or a hub closed meanwhile must not stop a correction.
     """
     issues: list[Issue] = []
-    values = {name: value for name, value in body.items() if name != "position"}
+    values = {name: value for name, value in body.items() if name not in _PARTS} | terms_of(
+        work.settings, body
+    )
     position = body["position"]
     values["lat"], values["lng"] = (position.lat, position.lng) if position else (None, None)
     values |= _owner(work, body, before, issues)
@@ -132,7 +143,8 @@ def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: 
         NoSuchActivity, NoSuchOrg, NotAllowed: not the caller's to manage.
         VersionConflict: somebody was faster.
         ActivityNotEditable: over, cancelled or summarised.
-        QuestionsFrozen, CapacityBelowTaken, WaitlistBelowWaiting: would take something from people who signed up.
+        QuestionsFrozen, AdmissionFrozen, CapacityBelowTaken, WaitlistBelowWaiting: would take something from people who
+            signed up.
         InvalidInput: project, hub or counties that cannot be used.
 
     """
@@ -144,6 +156,7 @@ def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: 
         raise ActivityNotEditable
     values = _checked(work, body, activity)
     _refuse_losses(activity, values)
+    set_pools(work, activity, _pools(body))
     moved = any(getattr(activity, name) != values[name] for name in _MATTERS)
     # A shorter queue is set after the new places have emptied it.
     waitlist_capacity = values.pop("waitlist_capacity")
@@ -165,8 +178,11 @@ def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: 
 
 
 def _refuse_losses(activity: Activity, values: dict[str, Any]) -> None:
-    if activity.taken + activity.waiting and values["questions"] != activity.questions:
-        raise QuestionsFrozen
+    if activity.taken + activity.waiting + activity.applied:
+        if values["questions"] != activity.questions:
+            raise QuestionsFrozen
+        if values["admission_mode"] is not activity.admission_mode:
+            raise AdmissionFrozen
     if values["capacity"] < activity.taken:
         raise CapacityBelowTaken(
             Issue("/capacity", "too_small", {"min": activity.taken}),

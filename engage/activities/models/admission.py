@@ -1,0 +1,88 @@
+"""Pools inside a capacity, and the draw of a lottery."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from engage.core.db import Base, enum_column
+
+MAX_POOLS: Final = 16
+MAX_APPLICATIONS: Final = 20_000  # of one activity: what GET /draw lists in one answer
+
+
+class Audience(StrEnum):
+    """Whom a pool is for."""
+
+    EVERYBODY = "everybody"
+    COUNTIES = "counties"
+    MEMBERS = "members"
+    ENCLAVE_MEMBERS = "enclave_members"
+
+
+class Pool(Base):
+    """Part of an activity's places for part of its people.
+
+    A person goes to the first pool, by ``position``, that is for them; when it is full to the others that are for them, by
+    ``overflow_rank`` (null: not open to overflow). Once ``merged`` all pools are one and the counter binds no more.
+    Bit ``position - 1`` of ``sign_up.pool_mask`` says that a pool is open to that person.
+    """
+
+    __tablename__ = "activity_pool"
+    __table_args__ = (
+        CheckConstraint("position BETWEEN 1 AND 16", name="position_in_mask"),
+        CheckConstraint("capacity >= 0", name="capacity_not_negative"),
+        CheckConstraint("taken >= 0 AND (merged OR taken <= capacity)", name="taken_within_capacity"),
+        {"postgresql_with": {"fillfactor": 40}},
+    )
+    activity_id: Mapped[UUID] = mapped_column(ForeignKey("activity.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(40))
+    audience: Mapped[Audience] = mapped_column(enum_column(Audience, "audience"))
+    county_codes: Mapped[list[str]]
+    capacity: Mapped[int]
+    taken: Mapped[int] = mapped_column(default=0, server_default="0")
+    overflow_rank: Mapped[int | None]
+    merged: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+
+
+class LotteryDraw(Base):
+    """The draw of an activity: committed to before sign-up opens, closed, then held once.
+
+    ``commitment`` is the SHA-256 of the 32-byte seed in hexadecimal; the seed is sealed until the draw. ``entries_digest`` is fixed when
+    sign-up closes. ``public_source`` names a public number beforehand, ``public_value`` is that number.
+    """
+
+    __tablename__ = "lottery_draw"
+    __table_args__ = (
+        CheckConstraint("first_time_weight BETWEEN 1 AND 10", name="first_time_weight_in_range"),
+        CheckConstraint("(drawn_at IS NULL) = (seed IS NULL)", name="seed_shown_when_drawn"),
+        CheckConstraint(
+            "drawn_at IS NULL OR public_source IS NULL OR public_value IS NOT NULL",
+            name="drawn_with_public_value",
+        ),
+        CheckConstraint("(closed_at IS NULL) = (entries_digest IS NULL)", name="closed_with_digest"),
+        Index(
+            "ix_lottery_draw_due",
+            "draws_at",
+            postgresql_where=text("drawn_at IS NULL"),
+            sqlite_where=text("drawn_at IS NULL"),
+        ),
+    )
+    activity_id: Mapped[UUID] = mapped_column(ForeignKey("activity.id"), primary_key=True)
+    commitment: Mapped[str] = mapped_column(String(64))
+    sealed_seed: Mapped[bytes] = mapped_column(LargeBinary)
+    draws_at: Mapped[datetime]
+    first_time_weight: Mapped[int] = mapped_column(default=1, server_default="1")
+    public_source: Mapped[str | None] = mapped_column(String(200))
+    public_value: Mapped[str | None] = mapped_column(String(100))
+    closed_at: Mapped[datetime | None]
+    entries_digest: Mapped[str | None] = mapped_column(String(64))
+    seed: Mapped[str | None] = mapped_column(String(64))
+    drawn_at: Mapped[datetime | None]
+    drawn_by: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
