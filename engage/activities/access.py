@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, exists, or_, select
 
 from engage.activities.errors import NoSuchActivity, NoSuchProject
-from engage.activities.models import Activity, ActivityStatus, Project
+from engage.activities.models import Activity, ActivityStatus, Audience, Project
 from engage.core.errors import NotAllowed
 from engage.hubs.models import Hub, HubStatus
 from engage.orgs.access import Permission, permitted
+from engage.orgs.models import Membership, MembershipStatus
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement
-
     from engage.core.db import Context, Work
+
+# Who belongs to an audience, as a condition on a person's id. Features above add theirs with ``define_audience``.
+AUDIENCES: Final[dict[Audience, Callable[[UUID], ColumnElement[bool]]]] = {
+    Audience.MEMBERS: lambda person_id: exists().where(
+        Membership.person_id == person_id, Membership.status == MembershipStatus.MEMBER
+    )
+}
+
+
+def define_audience(audience: Audience, condition: Callable[[UUID], ColumnElement[bool]]) -> None:
+    """Say who belongs to an audience that this feature does not know itself."""
+    AUDIENCES[audience] = condition
+
 
 PUBLIC: Final = (ActivityStatus.PUBLISHED, ActivityStatus.CANCELLED, ActivityStatus.SUMMARISED)
 

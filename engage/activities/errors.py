@@ -115,6 +115,56 @@ class MembersOnly(Forbidden):
     zh, en = "本活动只面向共青团员。", "This activity is for League members."
 
 
+class NoPoolForYou(Forbidden):
+    code = "no_pool_for_you"
+    zh, en = "本活动的各类名额都不面向您。", "None of this activity's pools of places is for you."
+
+
+class Overlaps(Conflict):
+    code = "overlaps"
+    zh, en = (
+        "您同一时间已报名“{title}”，本活动不允许重叠。",
+        "You have a place in “{title}” at the same time, which this activity does not allow.",
+    )
+
+
+class DailyLimitReached(Conflict):
+    code = "daily_limit_reached"
+    zh, en = (
+        "该项目每人每天最多报名 {limit} 场。",
+        "This project allows {limit} sign-ups a person and day.",
+    )
+
+
+class WeeklyLimitReached(Conflict):
+    code = "weekly_limit_reached"
+    zh, en = (
+        "该项目每人每周最多报名 {limit} 场。",
+        "This project allows {limit} sign-ups a person and week.",
+    )
+
+
+class QueueClosed(Conflict):
+    code = "queue_closed"
+    zh, en = (
+        "名额已满，候补已截止；现场如有空位，可到场登记。",
+        "All places are taken and the queue has closed; there may still be places at the door.",
+    )
+
+
+class NoOffer(NotFound):
+    code = "no_offer"
+    zh, en = "没有为您保留的名额。", "No place is being kept for you."
+
+
+class OfferExpired(Conflict):
+    code = "offer_expired"
+    zh, en = (
+        "为您保留的名额已过期。您可以重新报名，排在队尾。",
+        "The place kept for you has expired. You may sign up again, at the end of the queue.",
+    )
+
+
 class NoSuchSignUp(NotFound):
     code = "no_such_sign_up"
     zh, en = "没有有效的报名记录。", "There is no live sign-up."

@@ -11,6 +11,7 @@ import click
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from engage.activities.service.due import advance_due
 from engage.cli.installation import database_at_head
 from engage.core import clock, idempotency
 from engage.core import logging as json_logging
@@ -33,10 +34,12 @@ _PURGES: Final = (purge_identity, idempotency.purge, purge_outbox)
 log = logging.getLogger("engage.worker")
 
 
-@click.command(short_help="发送消息、清理旧数据 · Deliver messages, delete old rows.")
+@click.command(
+    short_help="到期处理、发送消息、清理旧数据 · Do what is due, deliver messages, delete old rows."
+)
 @click.option("--once", is_flag=True, help="Do what is due now and end; for tests and cron.")
 def worker(*, once: bool) -> None:
-    """发送站内消息、清理过期数据 · Deliver the outbox and delete rows past their time, until told to stop.
+    """处理到期名额、发送站内消息、清理过期数据 · Pass on places that are due, deliver the outbox and delete old rows, until told to stop.
 
     Keep one running beside `engage serve`; several share the work on PostgreSQL. A database that is away for a
     while is waited for. SIGTERM and Ctrl-C end it after the batch in hand; nothing is delivered twice.
@@ -45,6 +48,7 @@ def worker(*, once: bool) -> None:
     json_logging.configure(settings.log_level)
     with database_at_head(settings) as database:
         if once:
+            advance_due(database, threading.Event())
             deliver_all(database, threading.Event())
             purge_all(database, clock.now())
         else:
@@ -64,6 +68,7 @@ def _run(database: Database, stop: threading.Event) -> None:
     while not stop.is_set():
         pause = _PAUSE_SECONDS
         try:
+            advance_due(database, stop)
             deliver_all(database, stop)
             now = clock.now()
             if purged_at is None or (now - purged_at).total_seconds() >= _PURGE_SECONDS:

@@ -129,6 +129,13 @@ class Actor(Protocol):
     def id(self) -> UUID | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """A caller that is not asked who they are, or the service itself."""
+
+    id: None = None
+
+
 class Context(Protocol):
     """What reads need: both ``Look`` and ``Work`` are one."""
 

@@ -13,7 +13,7 @@ from flask import current_app, g, request
 from marshmallow import ValidationError
 
 from engage.core import clock, idempotency
-from engage.core.db import Database, Errand, Look, Work
+from engage.core.db import Database, Errand, Look, Nobody, Work
 from engage.core.errors import (
     DomainError,
     InvalidInput,
@@ -51,13 +51,6 @@ class Access(Protocol):
 
     def identify(self) -> Any: ...
     def load(self, db: Connection | Session, identity: Any, now: datetime) -> Any: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Nobody:
-    """A caller that is not asked who they are."""
-
-    id: None = None
 
 
 class _Public:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, exists, or_, select
 
+from engage.activities.access import define_audience
+from engage.activities.models import Audience
 from engage.core.errors import NotAllowed
 from engage.enclaves.errors import NoSuchEnclaveApplication, NoSuchEnclaveBranch, OwnApplication
-from engage.enclaves.models import EnclaveApplication, EnclaveBranch, EnclaveStatus
+from engage.enclaves.models import EnclaveApplication, EnclaveBranch, EnclaveParticipation, EnclaveStatus
 from engage.orgs.access import Permission, permitted
 from engage.orgs.models import Org, OrgStatus
 
@@ -18,6 +20,14 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from engage.core.db import Context, Work
+
+
+def is_participant(person_id: UUID) -> ColumnElement[bool]:
+    """Return the condition that a person takes part in some enclave branch now."""
+    return exists().where(EnclaveParticipation.person_id == person_id, EnclaveParticipation.left_at.is_(None))
+
+
+define_audience(Audience.ENCLAVE_MEMBERS, is_participant)
 
 
 def is_open() -> ColumnElement[bool]:

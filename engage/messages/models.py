@@ -25,6 +25,9 @@ class MessageKind(StrEnum):
     SIGN_UP_CONFIRMED = "sign_up_confirmed"
     SIGN_UP_WAITLISTED = "sign_up_waitlisted"
     SIGN_UP_PROMOTED = "sign_up_promoted"
+    PLACE_OFFERED = "place_offered"
+    OFFER_EXPIRED = "offer_expired"
+    QUEUE_CLOSED = "queue_closed"
     SIGN_UP_CANCELLED_BY_STAFF = "sign_up_cancelled_by_staff"
     ACTIVITY_CANCELLED = "activity_cancelled"
     ACTIVITY_CHANGED = "activity_changed"
@@ -61,6 +64,18 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.SIGN_UP_PROMOTED: (
         "好消息：您已从候补递补为“{title}”的正式名额，{starts_at}开始。",
         "Good news: a place in “{title}” is now yours. It starts at {starts_at}.",
+    ),
+    MessageKind.PLACE_OFFERED: (
+        "“{title}”空出一个名额，为您保留到{expires_at}，请在此之前确认；逾期将顺延给下一位。",
+        "A place in “{title}” is kept for you until {expires_at}. Please accept it by then, or it goes to the next.",
+    ),
+    MessageKind.OFFER_EXPIRED: (
+        "为您保留的“{title}”名额已过期，已顺延给下一位；您可以重新报名，排在队尾。",
+        "The place in “{title}” kept for you has gone to the next. You may sign up again, at the end of the queue.",
+    ),
+    MessageKind.QUEUE_CLOSED: (
+        "“{title}”的候补已截止，没有轮到您，很抱歉；现场如有空位，可到场登记。",
+        "The waiting list of “{title}” has closed before it was your turn. There may still be places at the door.",
     ),
     MessageKind.SIGN_UP_CANCELLED_BY_STAFF: (
         "您对“{title}”的报名已被工作人员取消，原因：{reason}",

@@ -31,7 +31,13 @@ log = logging.getLogger("engage.messages")
 
 
 def enqueue(
-    db: Session | Connection, now: datetime, person_id: UUID, kind: MessageKind, **params: str
+    db: Session | Connection,
+    now: datetime,
+    person_id: UUID,
+    kind: MessageKind,
+    *,
+    not_before: datetime | None = None,
+    **params: str,
 ) -> None:
     """Leave a message for a person in the running transaction; the worker delivers it once that is committed.
 
@@ -40,13 +46,14 @@ def enqueue(
         now: the instant of the use case.
         person_id: who is told.
         kind: what happened.
+        not_before: when it may be delivered, by default at once; what it is about happened ``now`` all the same.
         params: text for each of ``kind.parameters``: ids, titles, reasons, ISO 8601 instants; never contact data.
 
     Raises:
         ValueError: a parameter is missing, unknown or not a text.
 
     """
-    enqueue_all(db, now, [person_id], kind, **params)
+    enqueue_all(db, now, [person_id], kind, not_before=not_before, **params)
 
 
 def enqueue_all(
@@ -54,13 +61,21 @@ def enqueue_all(
     now: datetime,
     person_ids: Iterable[UUID],
     kind: MessageKind,
+    *,
+    not_before: datetime | None = None,
     **params: str,
 ) -> None:
     """Leave the same message for several people, in one statement; see ``enqueue``."""
     if kind.parameters != params.keys() or not all(isinstance(value, str) for value in params.values()):
         raise ValueError(f"{kind} takes the texts {sorted(kind.parameters)}, not {sorted(params)}")
     rows = [
-        {"person_id": person_id, "kind": kind.value, "params": params, "created_at": now, "available_at": now}
+        {
+            "person_id": person_id,
+            "kind": kind.value,
+            "params": params,
+            "created_at": now,
+            "available_at": not_before or now,
+        }
         for person_id in person_ids
     ]
     if rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -9,7 +10,7 @@ from counting import count_statements
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from engage.activities.models import Activity, ActivityStatus
+from engage.activities.models import Activity, ActivityStatus, SignUpState
 from engage.activities.service import admission
 from engage.activities.service import sign_up as service
 from engage.core import ids
@@ -244,12 +245,17 @@ def test_an_unknown_activity_cannot_be_joined_or_left(as_user, make):
 
 def test_only_a_second_live_sign_up_counts_as_already_in(make, database, frozen):
     activity, person = make.activity(), make.person()
+    joining = admission.Joining(activity.id, person.id, activity.version, {})
     with database.transaction() as session:
-        assert admission.admit(session, activity.id, person.id, {}, frozen.now) is not None
-    with pytest.raises(admission.AlreadyIn), database.transaction() as session:
-        admission.admit(session, activity.id, person.id, {}, frozen.now)
-    with pytest.raises(IntegrityError), database.transaction() as session:
-        admission.admit(session, activity.id, ids.new_id(), {}, frozen.now)
+        assert admission.admit(session, joining, frozen.now).state is SignUpState.CONFIRMED
+    with database.transaction() as session:
+        assert admission.admit(session, joining, frozen.now).mine is not None
+    with pytest.raises(IntegrityError) as second:
+        make.sign_up(activity, person)
+    assert admission._is_second_live(second.value)
+    with pytest.raises(IntegrityError) as nobody, database.transaction() as session:
+        admission.admit(session, replace(joining, person_id=ids.new_id()), frozen.now)
+    assert not admission._is_second_live(nobody.value)
 
 
 def faster(monkeypatch, what):

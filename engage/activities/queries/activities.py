@@ -264,7 +264,10 @@ def _detail_statement(*, known: bool) -> Any:
         )
     turn = case((SignUp.state == SignUpState.WAITLISTED, position(Activity.id, SignUp.rank, SignUp.seq)))
     staff = manageable(LATER)
-    mine = (SignUp.id, SignUp.state, turn, SignUp.created_at, SignUp.excused_at, CheckIn.checked_in_at)
+    mine = (
+        SignUp.id, SignUp.state, turn, SignUp.created_at, SignUp.excused_at, SignUp.offer_expires_at, SignUp.held_until,
+        SignUp.decision_reason, CheckIn.checked_in_at,
+    )  # fmt: skip
     return (
         cards(*_EXTRA, staff, *mine)
         .join(Org, Org.id == Activity.org_id)
@@ -367,7 +370,9 @@ def pools_of(look: Context, activity_id: UUID) -> list[dict[str, Any]]:
 
 
 def _mine(columns: Any, row: Any, now: datetime) -> dict[str, Any] | None:
-    sign_up_id, state, turn, created_at, excused_at, checked_in_at = columns
+    (
+        sign_up_id, state, turn, created_at, excused_at, offer_expires_at, held_until, decision_reason, checked_in_at,
+    ) = columns  # fmt: skip
     if sign_up_id is None:
         return None
     return {
@@ -377,4 +382,7 @@ def _mine(columns: Any, row: Any, now: datetime) -> dict[str, Any] | None:
         "created_at": created_at,
         "checked_in_at": checked_in_at,
         "attendance": attendance_of(state, row[2], row[13], checked_in_at, excused_at, now),
+        "offer_expires_at": offer_expires_at,
+        "held_until": held_until,
+        "decision_reason": decision_reason,
     }

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam, case, exists, func, select
+from sqlalchemy import Select, case, func, select
 
 from engage.activities.access import PUBLIC, require_manageable
 from engage.activities.errors import NoSuchActivity, NoSuchSignUp
 from engage.activities.models import Activity, ActivityStatus, CheckIn, SignUp, SignUpState
 from engage.activities.queries.activities import CARD, card, cards
-from engage.activities.queries.states import attendance_of, position, takes_more
+from engage.activities.queries.states import attendance_of, position
 from engage.core.clock import age_on, shanghai_day
 from engage.core.paging import Page, Pager, beyond
 from engage.identity.models import Person
-from engage.orgs.models import Membership, MembershipStatus
 
 if TYPE_CHECKING:
     from engage.core.db import Context
@@ -26,54 +24,10 @@ _TURN: Final = case(
 )
 
 
-@cache
-def _rules_statement() -> Select[Any]:
-    me = bindparam("me", type_=Uuid())
-    is_member = exists().where(Membership.person_id == me, Membership.status == MembershipStatus.MEMBER)
-    return (
-        select(
-            Activity.status,
-            Activity.starts_at,
-            Activity.ends_at,
-            Activity.sign_up_opens_at,
-            Activity.sign_up_closes_at,
-            Activity.min_age,
-            Activity.max_age,
-            Activity.county_codes,
-            Activity.members_only,
-            Activity.questions,
-            is_member.label("is_member"),
-            SignUp.id.label("sign_up_id"),
-            SignUp.state.label("sign_up_state"),
-            SignUp.answers,
-            SignUp.created_at,
-            _TURN.label("position"),
-            CheckIn.checked_in_at,
-            SignUp.excused_at,
-            takes_more().label("takes_more"),
-        )
-        .outerjoin(CheckIn, (CheckIn.activity_id == Activity.id) & (CheckIn.person_id == me))
-        .outerjoin(
-            SignUp,
-            (SignUp.activity_id == Activity.id)
-            & (SignUp.person_id == me)
-            & (SignUp.state != SignUpState.CANCELLED),
-        )
-        .where(Activity.id == bindparam("activity_id", type_=Uuid()), Activity.status.in_(PUBLIC))
-    )
-
-
-def rules_and_mine(look: Context, activity_id: UUID, person_id: UUID) -> Any:
-    """Return the row of what an activity asks of somebody, and of their live sign-up if there is one. One statement.
-
-    Raises:
-        NoSuchActivity: there is none that is published.
-
-    """
-    row = look.db.execute(_rules_statement(), {"activity_id": activity_id, "me": person_id}).one_or_none()
-    if row is None:
-        raise NoSuchActivity
-    return row
+# What a sign-up that has just been made has not yet.
+NOTHING_YET: Final[dict[str, Any]] = dict.fromkeys(
+    ("checked_in_at", "attendance", "offer_expires_at", "held_until", "decision_reason")
+)
 
 
 def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
@@ -87,7 +41,7 @@ def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
     row = look.db.execute(
         select(
             SignUp.id, SignUp.state, _TURN, SignUp.created_at, CheckIn.checked_in_at, SignUp.answers, SignUp.excused_at,
-            Activity.status, Activity.ends_at,
+            SignUp.offer_expires_at, SignUp.held_until, SignUp.decision_reason, Activity.status, Activity.ends_at,
         )
         .select_from(Activity)
         .outerjoin(
@@ -99,7 +53,10 @@ def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
     ).one_or_none()  # fmt: skip
     if row is None:
         raise NoSuchActivity
-    sign_up_id, state, turn, created_at, checked_in_at, answers, excused_at, status, ends_at = row
+    (
+        sign_up_id, state, turn, created_at, checked_in_at, answers, excused_at, offer_expires_at, held_until, decision_reason, status,
+        ends_at,
+    ) = row  # fmt: skip
     if sign_up_id is None:
         raise NoSuchSignUp
     return {
@@ -109,7 +66,11 @@ def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
         "created_at": created_at,
         "checked_in_at": checked_in_at,
         "attendance": attendance_of(state, status, ends_at, checked_in_at, excused_at, look.now),
+        "offer_expires_at": offer_expires_at,
+        "held_until": held_until,
+        "decision_reason": decision_reason,
         "answers": listed(answers),
+        "warnings": [],
     }
 
 
@@ -166,14 +127,26 @@ def my_next_sign_ups(look: Context, each: int) -> list[dict[str, Any]]:
 
 def _my_sign_ups() -> Any:
     return (
-        cards(SignUp.id, SignUp.state, _TURN, SignUp.created_at, SignUp.excused_at, CheckIn.checked_in_at)
+        cards(
+            SignUp.id,
+            SignUp.state,
+            _TURN,
+            SignUp.created_at,
+            SignUp.excused_at,
+            SignUp.offer_expires_at,
+            SignUp.held_until,
+            SignUp.decision_reason,
+            CheckIn.checked_in_at,
+        )
         .join(SignUp, SignUp.activity_id == Activity.id)
         .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
     )
 
 
 def _with_activity(row: Any, look: Context) -> dict[str, Any]:
-    sign_up_id, state, turn, created_at, excused_at, checked_in_at = row[len(CARD) :]
+    (
+        sign_up_id, state, turn, created_at, excused_at, offer_expires_at, held_until, decision_reason, checked_in_at,
+    ) = row[len(CARD) :]  # fmt: skip
     activity = card(row[: len(CARD)], look.now)
     status: ActivityStatus = row[2]
     return {
@@ -183,6 +156,9 @@ def _with_activity(row: Any, look: Context) -> dict[str, Any]:
         "created_at": created_at,
         "checked_in_at": checked_in_at,
         "attendance": attendance_of(state, status, activity["ends_at"], checked_in_at, excused_at, look.now),
+        "offer_expires_at": offer_expires_at,
+        "held_until": held_until,
+        "decision_reason": decision_reason,
         "activity": activity,
     }
 
@@ -217,8 +193,8 @@ def _for_staff_statement() -> Select[Any]:
     return (
         select(
             SignUp.seq, SignUp.id, SignUp.state, _TURN, SignUp.answers, SignUp.created_at, SignUp.cancelled_at,
-            SignUp.cancel_reason, SignUp.excused_at, SignUp.excuse_reason, CheckIn.checked_in_at, CheckIn.method, Person.id,
-            Person.name, Person.gender, Person.birth_on, Activity.status, Activity.starts_at, Activity.ends_at,
+            SignUp.cancel_reason, SignUp.excused_at, SignUp.excuse_reason, SignUp.offer_expires_at, SignUp.held_until,
+            SignUp.decision_reason, CheckIn.checked_in_at, CheckIn.method, Person.id, Person.name, Person.gender, Person.birth_on, Activity.status, Activity.starts_at, Activity.ends_at,
         )
         .join(Person, Person.id == SignUp.person_id)
         .join(Activity, Activity.id == SignUp.activity_id)
@@ -228,8 +204,8 @@ def _for_staff_statement() -> Select[Any]:
 
 def _for_staff(row: Any, look: Context) -> dict[str, Any]:
     (
-        _, sign_up_id, state, turn, answers, created_at, cancelled_at, cancel_reason, excused_at, excuse_reason, checked_in_at,
-        method, person_id, name, gender, birth_on, status, starts_at, ends_at,
+        _, sign_up_id, state, turn, answers, created_at, cancelled_at, cancel_reason, excused_at, excuse_reason, offer_expires_at,
+        held_until, decision_reason, checked_in_at, method, person_id, name, gender, birth_on, status, starts_at, ends_at,
     ) = row  # fmt: skip
     return {
         "id": sign_up_id,
@@ -249,4 +225,8 @@ def _for_staff(row: Any, look: Context) -> dict[str, Any]:
         "checked_in_at": checked_in_at,
         "check_in_method": method,
         "attendance": attendance_of(state, status, ends_at, checked_in_at, excused_at, look.now),
+        "offer_expires_at": offer_expires_at,
+        "held_until": held_until,
+        "decision_reason": decision_reason,
+        "warnings": [],
     }

@@ -12,12 +12,19 @@ from engage.activities.errors import (
     AgeNotAllowed,
     AlreadyCheckedIn,
     CountyNotAllowed,
+    DailyLimitReached,
     MembersOnly,
+    NoOffer,
+    NoPoolForYou,
     NoSuchActivity,
     NoSuchSignUp,
+    OfferExpired,
+    Overlaps,
+    QueueClosed,
     SignUpClosed,
     SignUpNotConfirmed,
     SignUpNotOpen,
+    WeeklyLimitReached,
     WrongActivityState,
 )
 from engage.activities.queries import sign_ups as queries
@@ -32,8 +39,9 @@ from engage.activities.schemas.sign_up import (
     StaffSignUpOut,
     StaffSignUpPage,
 )
+from engage.activities.service import offers
 from engage.activities.service import sign_up as service
-from engage.core.errors import NotAllowed
+from engage.core.errors import ConflictingChange, NotAllowed
 from engage.core.http import Api, Mode
 from engage.identity.caller import member
 from engage.identity.errors import NoSuchPerson, ProfileIncomplete
@@ -46,12 +54,14 @@ if TYPE_CHECKING:
     from engage.core.paging import Page
 
 api: Final = Api("报名 · Sign-ups")
-_NOT_FOR_YOU: Final = (ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly)
+_NOT_FOR_YOU: Final = (
+    ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly, NoPoolForYou, Overlaps, DailyLimitReached, WeeklyLimitReached,
+)  # fmt: skip
 
 
 @api.operation(
     "PUT", "/activities/{activity_id}/sign-up", access=member, zh="报名", body=SignUpIn, returns=SignUpOut, mode=Mode.STATEMENT,
-    refuses=[NoSuchActivity, ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, *_NOT_FOR_YOU],
+    refuses=[NoSuchActivity, ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, QueueClosed, ConflictingChange, *_NOT_FOR_YOU],
 )  # fmt: skip
 def sign_up(look: Look, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Sign up: a place, or a turn in the queue.
@@ -83,6 +93,19 @@ def leave_activity(work: Work, activity_id: UUID) -> None:
 
 
 @api.operation(
+    "POST", "/activities/{activity_id}/sign-up/acceptance", access=member, zh="确认为我保留的名额", returns=SignUpOut,
+    refuses=[NoSuchActivity, NoOffer, OfferExpired],
+)  # fmt: skip
+def accept_offer(work: Work, activity_id: UUID) -> dict[str, Any]:
+    """Accept the place that is kept for the caller.
+
+    逾期即顺延给下一位；可安全重复。不接受请取消报名。
+    An expired offer goes to the next in line. Safe to repeat; leave to decline.
+    """
+    return offers.accept(work, activity_id)
+
+
+@api.operation(
     "GET", "/me/sign-ups", access=member, zh="我的全部报名", query=MySignUpsQuery, returns=MySignUpPage
 )
 def list_my_sign_ups(look: Look, query: dict[str, Any]) -> Page:
@@ -101,7 +124,7 @@ def list_sign_ups(look: Look, activity_id: UUID, query: dict[str, Any]) -> Page:
 
 @api.operation(
     "POST", "/activities/{activity_id}/sign-ups", access=staff, zh="代为报名", body=AddPersonIn, returns=StaffSignUpOut, status=201,
-    refuses=[NoSuchActivity, NotAllowed, NoSuchPerson, WrongActivityState, ActivityOver, ActivityFull, *_NOT_FOR_YOU], idempotent=True,
+    refuses=[NoSuchActivity, NotAllowed, NoSuchPerson, WrongActivityState, ActivityOver, ActivityFull, QueueClosed, *_NOT_FOR_YOU], idempotent=True,
 )  # fmt: skip
 def add_person(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Sign somebody up as staff, also outside the sign-up window."""

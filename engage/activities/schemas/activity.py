@@ -243,6 +243,23 @@ class MySignUpStateOut(Out):
     created_at = Instant(required=True, metadata={"example": "2026-11-25T20:00:03+08:00"})
     checked_in_at = Instant(required=True, allow_none=True, metadata={"example": None})
     attendance = Choice(Attendance, required=True, allow_none=True, metadata={"example": None})
+    offer_expires_at = Instant(
+        required=True,
+        allow_none=True,
+        metadata={"example": None, "description": "名额保留到此时 · the place is kept until then"},
+    )
+    held_until = Instant(
+        required=True,
+        allow_none=True,
+        metadata={"example": None, "description": "此前不会确认 · not confirmed before"},
+    )
+    decision_reason = Text(
+        200,
+        0,
+        required=True,
+        allow_none=True,
+        metadata={"example": None, "description": "审核意见 · what the reviewer said"},
+    )
 
 
 class ActivityOut(ActivityCardOut):

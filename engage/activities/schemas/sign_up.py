@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from engage.activities.models import CheckInMethod, SignUpState
-from engage.activities.schemas.activity import MAX_QUESTIONS, ActivityCardOut, MySignUpStateOut
+from engage.activities.schemas.activity import MAX_QUESTIONS, ActivityCardOut, MySignUpStateOut, RefOut
 from engage.core.schemas import (
     AnyJson,
     Choice,
@@ -59,8 +59,26 @@ class SignUpIn(In):
     answers = Listed(Inner(AnswerIn), MAX_QUESTIONS, load_default=None)
 
 
+class WarningKind(StrEnum):
+    OVERLAP = "overlap"
+
+
+class WarningOut(Out):
+    code = Choice(WarningKind, required=True, metadata={"example": "overlap"})
+    activity = Inner(RefOut, required=True)
+
+
 class SignUpOut(MySignUpStateOut):
     answers = Listed(Inner(AnswerOut), MAX_QUESTIONS, required=True)
+    warnings = Listed(
+        Inner(WarningOut),
+        1,
+        required=True,
+        metadata={
+            "example": [],
+            "description": "同一时间另有名额 · the caller has a place elsewhere at the same time",
+        },
+    )
 
 
 class MySignUpsQuery(PageQuery):

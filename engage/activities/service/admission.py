@@ -4,9 +4,12 @@ What makes it right:
 
 * The row of the activity is locked first (``FOR NO KEY UPDATE``; on SQLite the whole transaction is the only
   writer), so giving, freeing and promoting on one activity happen one after another.
-* The decision is made on the locked row in the statement that inserts; nothing is decided on an older read.
-* Triggers count, CHECKs refuse (models/activity.py): even a wrong statement cannot oversell.
+* The decision is made on the locked row in the statement that inserts; nothing is decided on an older read. What was read before (the
+  rules that a person must meet) is named by the activity's version, and the statement decides nothing for another version.
+* Triggers count, CHECKs refuse (models/activity.py): even a wrong statement cannot oversell, nor pass somebody in the queue.
 * A partial unique index allows one live sign-up per person and activity; a violation undoes the whole statement.
+
+Who joins is let in by ``admit``; what becomes free goes to the queue by ``fill`` (filling.py), after ``end`` or whatever else freed it.
 """
 
 from __future__ import annotations
@@ -15,123 +18,154 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import JSON, Boolean, Connection, Uuid, bindparam, select, text, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
-from engage.activities.models import Activity, ActivityStatus, SignUp, SignUpState
+from engage.activities.errors import ActivityFull
+from engage.activities.models import UNRANKED, Activity, CancelCause, SignUp, SignUpState
+from engage.activities.service.filling import fill
+from engage.activities.service.joining import JOIN, LOOK_FIRST, SEEN
 from engage.core import ids
-from engage.core.db import UtcDateTime
-from engage.messages import service as messages
-from engage.messages.models import MessageKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import TextClause
     from sqlalchemy.orm import Session
 
     from engage.core.db import Work
+    from engage.messages.models import MessageKind
 
-_CAN_ENTER: Final = """
-    id = :activity_id AND status = 'published' AND ends_at > :now
-    AND (:by_staff OR (sign_up_opens_at <= :now AND sign_up_closes_at > :now))
-    AND (taken < capacity AND waiting = 0 OR waiting < waitlist_capacity)
-"""
-_STATE: Final = "CASE WHEN taken < capacity AND waiting = 0 THEN 'confirmed' ELSE 'waitlisted' END"
-_COLUMNS: Final = (
-    "(id, activity_id, person_id, state, answers, starts_at, ends_at, created_at, updated_at, added_by)"
+__all__ = [
+    "AlreadyIn",
+    "Joining",
+    "Outcome",
+    "admit",
+    "end",
+    "enqueue_ranked",
+    "fill",
+    "lock",
+    "seen",
+    "unheld_queue",
+]
+
+_SIGN_UPS: Final[Any] = SignUp.__table__
+_RANK: Final = (
+    update(_SIGN_UPS)
+    .where(_SIGN_UPS.c.id == bindparam("of"))
+    .values(
+        {
+            "state": SignUpState.WAITLISTED,
+            "rank": bindparam("ranked"),
+            **{name: bindparam(name) for name in ("decided_at", "decided_by", "updated_at")},
+        }
+    )
 )
 
 
-def _prepared(statement: str) -> TextClause:
-    return text(statement).bindparams(
-        bindparam("id", type_=Uuid()),
-        bindparam("activity_id", type_=Uuid()),
-        bindparam("person_id", type_=Uuid()),
-        bindparam("added_by", type_=Uuid()),
-        bindparam("answers", type_=JSON()),
-        bindparam("now", type_=UtcDateTime()),
-        bindparam("by_staff", type_=Boolean()),
-    )
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """Somebody who joins, with what was found out about them beforehand.
 
+    ``version`` is that of the activity whose rules they meet. ``pools`` is the mask of pools open to them, 0 where places are not
+    divided; ``passed_over`` those pools that others wait for. ``held_until``: they wait until then, whatever is free.
+    """
 
-# One round trip: lock, decide, insert, answer. The turn in the queue is the number waiting on the locked row plus
-# one, so it is exact at the moment of joining and no two people are told the same.
-_ADMIT: Final = {
-    "postgresql": _prepared(
-        f"""
-        WITH place AS (
-            SELECT id, {_STATE} AS state, waiting + 1 AS turn, starts_at, ends_at FROM activity WHERE {_CAN_ENTER} FOR NO KEY UPDATE
-        ), entry AS (
-            INSERT INTO sign_up {_COLUMNS}
-            SELECT :id, place.id, :person_id, place.state, :answers, place.starts_at, place.ends_at, :now, :now, :added_by FROM place
-            RETURNING state
-        )
-        SELECT entry.state, place.turn FROM entry, place
-        """  # noqa: S608 - constants of this module
-    ),
-    "sqlite": _prepared(
-        f"""
-        INSERT INTO sign_up {_COLUMNS}
-        SELECT :id, id, :person_id, {_STATE}, :answers, starts_at, ends_at, :now, :now, :added_by FROM activity WHERE {_CAN_ENTER}
-        RETURNING state, (SELECT waiting + 1 FROM activity WHERE id = :activity_id)
-        """  # noqa: S608 - constants of this module
-    ),
-}
+    activity_id: UUID
+    person_id: UUID
+    version: int
+    answers: dict[str, Any]
+    pools: int = 0
+    passed_over: int = 0
+    held_until: datetime | None = None
+    added_by: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
-    """What somebody got: a place, or a turn in the queue (1 is next)."""
+class Outcome:
+    """What became of a joining.
+
+    ``state`` is None when nobody was let in; then ``mine`` is the live sign-up that the person has already, or ``facts`` tell why. ``facts``
+    is None when there is no such activity. ``clash`` is (id, title) of another activity at the same time where they have a place.
+    """
 
     sign_up_id: UUID
-    state: SignUpState
+    state: SignUpState | None
     position: int | None
+    mine: Any
+    facts: Any
+    clash: tuple[UUID, str] | None
+    answers: dict[str, Any]
 
 
 class AlreadyIn(Exception):
-    """The person has a live sign-up already; nothing was changed."""
+    """The person has a live sign-up already, made at the same moment; nothing was changed."""
 
 
-def admit(
-    db: Connection | Session,
-    activity_id: UUID,
-    person_id: UUID,
-    answers: dict[str, Any],
-    now: datetime,
-    *,
-    added_by: UUID | None = None,
-) -> Admission | None:
-    """Give a place, or a turn in the queue; None when there is neither or the activity does not take anybody now.
+def admit(db: Connection | Session, joining: Joining, now: datetime) -> Outcome:
+    """Give a place, a turn in the queue or an entry, or say why not. On an AUTOCOMMIT connection this is its own transaction.
 
-    Staff (``added_by``) may add outside the sign-up window, until the end. On a reading connection this is one
-    statement that is its own transaction.
+    One statement on PostgreSQL. On SQLite a look comes first, so that who gets nothing does not queue for the writer. Staff (``added_by``) may
+    add outside the sign-up window, until the end.
 
     Raises:
-        AlreadyIn: the person has a live sign-up.
+        AlreadyIn: the person got a live sign-up at the same moment.
 
     """
     sign_up_id = ids.new_id()
     values = {
         "id": sign_up_id,
-        "activity_id": activity_id,
-        "person_id": person_id,
-        "added_by": added_by,
-        "answers": answers,
+        "activity_id": joining.activity_id,
+        "person_id": joining.person_id,
+        "version": joining.version,
+        "answers": joining.answers,
+        "pools": joining.pools,
+        "first_pool": (joining.pools & -joining.pools).bit_length(),
+        "free_for": joining.pools & ~joining.passed_over,
+        "held_until": joining.held_until,
+        "added_by": joining.added_by,
+        "by_staff": joining.added_by is not None,
         "now": now,
-        "by_staff": added_by is not None,
     }
     bind = db if isinstance(db, Connection) else db.connection()
+    divided = joining.pools > 0
+    answers = joining.answers
     try:
-        row = db.execute(_ADMIT[bind.dialect.name], values).one_or_none()
+        if bind.dialect.name == "postgresql":
+            row = bind.execute(JOIN["postgresql", divided], values).one_or_none()
+            return _outcome(sign_up_id, row, row, answers)
+        seen = bind.execute(LOOK_FIRST[divided], values).one_or_none()
+        if seen is None or seen.mine_id is not None or not seen.takes:
+            return _outcome(sign_up_id, seen, None, answers)
+        return _outcome(
+            sign_up_id, seen, bind.execute(JOIN["sqlite", divided], values).one_or_none(), answers
+        )
     except IntegrityError as error:
         if _is_second_live(error):
             raise AlreadyIn from None
         raise
-    if row is None:
-        return None
-    state = SignUpState(row[0])
-    return Admission(sign_up_id, state, row[1] if state is SignUpState.WAITLISTED else None)
+
+
+def seen(db: Connection | Session, activity_id: UUID, person_id: UUID) -> Outcome:
+    """Return what joining would meet, without letting anybody in. One statement."""
+    bind = db if isinstance(db, Connection) else db.connection()
+    row = bind.execute(SEEN, {"activity_id": activity_id, "person_id": person_id}).one_or_none()
+    return _outcome(ids.new_id(), row, None, {})
+
+
+def _outcome(sign_up_id: UUID, seen: Any, entry: Any, answers: dict[str, Any]) -> Outcome:
+    if seen is None:
+        return Outcome(sign_up_id, None, None, None, None, None, answers)
+    state = SignUpState(entry.joined_state) if entry is not None and entry.joined_state else None
+    return Outcome(
+        sign_up_id=sign_up_id,
+        state=state,
+        position=entry.joined_position if state is SignUpState.WAITLISTED else None,
+        mine=seen if seen.mine_id is not None else None,
+        facts=seen,
+        clash=(seen.clash_id, seen.clash_title) if seen.clash_id is not None else None,
+        answers=answers,
+    )
 
 
 def _is_second_live(error: IntegrityError) -> bool:
@@ -142,22 +176,26 @@ def _is_second_live(error: IntegrityError) -> bool:
 
 
 def lock(work: Work, activity_id: UUID) -> None:
-    """Hold the row of an activity until the transaction ends; every freeing path begins with this."""
+    """Hold the row of an activity until the transaction ends; every path that gives or frees begins with this."""
     work.session.execute(
         select(Activity.id).where(Activity.id == activity_id).with_for_update(key_share=True)
     )
 
 
-def cancel(work: Work, sign_up_id: UUID, reason: str | None = None) -> None:
-    """Cancel a live sign-up of a locked activity and promote whoever is next."""
+def end(work: Work, sign_up_id: UUID, cause: CancelCause, reason: str | None = None) -> None:
+    """End a live sign-up of a locked activity, and give what it held to whoever is next."""
     activity_id = work.session.execute(
         update(SignUp)
         .where(SignUp.id == sign_up_id)
         .values(
             state=SignUpState.CANCELLED,
+            pool=None,
+            held_until=None,
+            offer_expires_at=None,
             updated_at=work.now,
             cancelled_at=work.now,
-            cancelled_by=work.actor.id,
+            cancelled_by=getattr(work.actor, "id", None),
+            cancel_cause=cause,
             cancel_reason=reason,
             excused_at=None,
             excused_by=None,
@@ -166,41 +204,71 @@ def cancel(work: Work, sign_up_id: UUID, reason: str | None = None) -> None:
         .returning(SignUp.activity_id)
         .execution_options(synchronize_session=False)
     ).scalar_one()
-    promote(work, activity_id)
+    fill(work, activity_id)
 
 
-def promote(work: Work, activity_id: UUID) -> int:
-    """Give the free places of a locked activity to the head of its queue, in order of arrival; return how many."""
-    row = work.session.execute(
-        select(
-            Activity.capacity - Activity.taken, Activity.waiting, Activity.title, Activity.starts_at
-        ).where(
-            Activity.id == activity_id,
-            Activity.status == ActivityStatus.PUBLISHED,
-            Activity.ends_at > work.now,
-        )
-    ).one_or_none()
-    if row is None:
-        return 0
-    free, waiting, title, starts_at = row
-    if not free or not waiting:
-        return 0
-    first = (
-        select(SignUp.seq)
-        .where(SignUp.activity_id == activity_id, SignUp.state == SignUpState.WAITLISTED)
-        .order_by(SignUp.rank, SignUp.seq)
-        .limit(min(free, waiting))
+def enqueue_ranked(
+    work: Work,
+    activity_id: UUID,
+    ranked: Sequence[tuple[UUID, int | None]],
+    *,
+    told: MessageKind,
+    lengthen: bool = False,
+) -> None:
+    """Put applications or entries of a locked activity into its queue by rank, then give the free places at once.
+
+    Args:
+        work: the transaction.
+        activity_id: the activity, locked.
+        ranked: sign-up ids that hold no place, each with its rank; None stands behind all ranks.
+        told: what those are told who get a place.
+        lengthen: let the queue grow to hold them all, as after a draw.
+
+    Raises:
+        ActivityFull: more would wait than the queue has turns.
+
+    """
+    if not ranked:
+        return
+    turns = work.session.scalar(select(Activity.waitlist_capacity).where(Activity.id == activity_id)) or 0
+    # The queue holds them all for a moment, until the places are given.
+    _set_turns(work, activity_id, Activity.waiting + len(ranked) + turns)
+    decision = {
+        "decided_at": work.now,
+        "decided_by": getattr(work.actor, "id", None),
+        "updated_at": work.now,
+    }
+    work.session.connection().execute(
+        _RANK, [{"of": sign_up_id, "ranked": rank or UNRANKED, **decision} for sign_up_id, rank in ranked]
     )
-    promoted = work.session.scalars(
-        update(SignUp)
-        .where(SignUp.seq.in_(first))
-        .values(state=SignUpState.CONFIRMED, promoted_at=work.now)
-        .returning(SignUp.person_id)
+    fill(work, activity_id, at_once=True, told=told)
+    waiting = work.session.scalar(select(Activity.waiting).where(Activity.id == activity_id)) or 0
+    if waiting > turns and not lengthen:
+        raise ActivityFull
+    _set_turns(work, activity_id, max(turns, waiting))
+
+
+def _set_turns(work: Work, activity_id: UUID, turns: Any) -> None:
+    work.session.execute(
+        update(Activity)
+        .where(Activity.id == activity_id)
+        .values(waitlist_capacity=turns)
         .execution_options(synchronize_session=False)
-    ).all()
-    for person_id in promoted:
-        messages.enqueue(
-            work.session, work.now, person_id, MessageKind.SIGN_UP_PROMOTED,
-            activity_id=str(activity_id), title=title, starts_at=starts_at.isoformat(),
-        )  # fmt: skip
-    return len(promoted)
+    )
+
+
+def unheld_queue(work: Work, activity_id: UUID) -> int:
+    """Return the mask of pools that somebody in the queue of a locked activity could have now."""
+    masks = work.session.scalars(
+        select(SignUp.pool_mask)
+        .where(
+            SignUp.activity_id == activity_id,
+            SignUp.state == SignUpState.WAITLISTED,
+            SignUp.held_until.is_(None),
+        )
+        .distinct()
+    )
+    wanted = 0
+    for mask in masks:
+        wanted |= mask
+    return wanted

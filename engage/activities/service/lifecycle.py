@@ -167,7 +167,7 @@ def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: 
     if activity.status is ActivityStatus.REJECTED:
         activity.status, activity.status_reason = ActivityStatus.DRAFT, None
     work.session.flush()
-    admission.promote(work, activity_id)
+    admission.fill(work, activity_id)
     activity.waitlist_capacity = waitlist_capacity
     work.session.flush()
     if moved and activity.status is ActivityStatus.PUBLISHED:
@@ -198,7 +198,7 @@ def _refuse_losses(activity: Activity, values: dict[str, Any]) -> None:
         )
 
 
-def _tell_everybody(work: Work, activity: Activity, kind: MessageKind, **params: str) -> None:
+def _tell_everybody(work: Work, activity: Activity, kind: MessageKind, **params: Any) -> None:
     """Put a message for everybody with a live sign-up into the outbox: two statements, however many there are."""
     people = work.session.scalars(
         select(SignUp.person_id).where(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from sqlalchemy import exists, select, update
@@ -14,33 +14,41 @@ from engage.activities.errors import (
     ActivityFull,
     ActivityOver,
     ActivityStarted,
-    AgeNotAllowed,
     AlreadyCheckedIn,
-    CountyNotAllowed,
-    MembersOnly,
     NoSuchActivity,
     NoSuchSignUp,
+    QueueClosed,
     SignUpClosed,
     SignUpNotConfirmed,
     SignUpNotOpen,
     WrongActivityState,
 )
-from engage.activities.models import Activity, ActivityStatus, CheckIn, SignUp, SignUpState
+from engage.activities.models import Activity, ActivityStatus, CancelCause, CheckIn, SignUp, SignUpState
 from engage.activities.queries import sign_ups
 from engage.activities.queries.states import attendance_of
 from engage.activities.service import admission
 from engage.activities.service.answers import check_answers
-from engage.core.clock import age_on, shanghai_day
-from engage.identity.errors import NoSuchPerson, ProfileIncomplete
+from engage.activities.service.rules import (
+    Rules,
+    check_eligible,
+    forget,
+    read_rules_now,
+    refuse_conflicts,
+    rules_of,
+)
+from engage.core.db import Work
+from engage.core.errors import ConflictingChange, DomainError
+from engage.identity.errors import NoSuchPerson
 from engage.identity.models import Person, PersonStatus
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
-from engage.regions.models import county_of
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
-    from engage.core.db import Look, Work
+    from engage.core.db import Context, Look
+
+_ATTEMPTS: Final = 3  # an activity is not edited more often than that between two statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,110 +63,152 @@ class Profile:
 
 
 def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -> dict[str, Any]:
-    """Sign the caller up: a place, or a turn in the queue. Repeating it returns the same place.
+    """Sign the caller up: a place, a turn in the queue, or an entry. Repeating it returns the same one.
 
-    Two statements after the caller is known: what the activity asks, and the admission itself, which is its own
-    transaction. A repetition with other answers replaces them while sign-up is open.
+    One statement after the caller is known, which is its own transaction: it is decided by the rules that were read last, and lets nobody
+    in by others than the present ones. More where membership or the person's other sign-ups decide, and for who is refused. A repetition
+    with other answers replaces them while sign-up is open.
 
     Raises:
         NoSuchActivity: not published.
-        ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull: it takes nobody now.
-        ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly: it does not take this person.
+        ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, QueueClosed: it takes nobody now.
+        ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly, NoPoolForYou: it does not take this person.
+        Overlaps, DailyLimitReached, WeeklyLimitReached: their other sign-ups keep them from it.
         InvalidInput: answers that do not fit the questions.
+        ConflictingChange: it was edited again and again meanwhile.
 
     """
-    me = look.actor
-    rules = sign_ups.rules_and_mine(look, activity_id, me.id)
-    if rules.sign_up_id is not None:
-        return _again(look, rules, given)
-    _refuse_closed(rules, look.now)
-    check_eligible(rules, me)
-    if not rules.takes_more:
-        raise ActivityFull
-    answers = check_answers(rules.questions, given or [])
-    with look.atomic():
-        try:
-            got = admission.admit(look.db, activity_id, me.id, answers, look.now)
-        except admission.AlreadyIn:
-            got = None
-    if got is None:
-        # Somebody was faster, perhaps this very person on another connection: read what is true now.
-        rules = sign_ups.rules_and_mine(look, activity_id, me.id)
-        if rules.sign_up_id is None:
-            _refuse_closed(rules, look.now)
-            raise ActivityFull
-        return _own(rules, look.now)
+    for _ in range(_ATTEMPTS):
+        rules = rules_of(look, activity_id)
+        outcome, refusal = _try(look, rules, given)
+        if outcome.mine is not None:
+            return _again(look, outcome, given)
+        if outcome.state is not None:
+            return _joined(look, outcome)
+        if outcome.facts is None or outcome.facts.status not in PUBLIC:
+            forget(activity_id)
+            raise NoSuchActivity
+        if outcome.facts.version == rules.version and outcome.facts.pools_merged == (not rules.pools):
+            _refuse_closed(outcome.facts, look.now)
+            raise refusal or _no_room(outcome.facts, look.now)
+        forget(activity_id)
+    raise ConflictingChange
+
+
+def _try(
+    look: Look, rules: Rules, given: list[dict[str, Any]] | None
+) -> tuple[admission.Outcome, DomainError | None]:
+    """Return what came of letting the caller in, and what forbids it; a sign-up that they have already is found in any case."""
+    refusal = None
+    try:
+        joining = _joining(look, rules, look.actor, given or [])
+        if rules.needs_lock(look.now):
+            return _let_in_locked(look, rules, joining), None
+        with look.atomic():
+            return admission.admit(look.db, joining, look.now), None
+    except admission.AlreadyIn:
+        pass  # by another connection, at the same moment
+    except DomainError as error:
+        refusal = error
+    return admission.seen(look.db, rules.activity_id, look.actor.id), refusal
+
+
+def _joining(
+    look: Context, rules: Rules, person: Any, given: list[dict[str, Any]], *, complete: bool = True
+) -> admission.Joining:
+    return admission.Joining(
+        activity_id=rules.activity_id,
+        person_id=person.id,
+        version=rules.version,
+        pools=check_eligible(look, rules, person),
+        answers=check_answers(rules.questions, given, complete=complete),
+    )
+
+
+def _let_in_locked(look: Look, rules: Rules, joining: admission.Joining) -> admission.Outcome:
+    """Let somebody in where more than the activity's row decides: all that does is locked first."""
+    with look.database.transaction() as session:
+        work = Work(session, look.actor, look.now, look.settings)
+        admission.lock(work, rules.activity_id)
+        return _let_in(work, rules, joining)
+
+
+def _let_in(work: Work, rules: Rules, joining: admission.Joining) -> admission.Outcome:
+    """Let somebody into a locked activity."""
+    refuse_conflicts(work, rules, joining.person_id)
+    if rules.pools:
+        admission.fill(work, rules.activity_id)  # merges pools that are due
+        joining = replace(joining, passed_over=admission.unheld_queue(work, rules.activity_id))
+    return admission.admit(work.session, joining, work.now)
+
+
+def _no_room(facts: Any, now: datetime) -> DomainError:
+    return QueueClosed() if now >= facts.queue_closes_at else ActivityFull()
+
+
+def _joined(look: Look, outcome: admission.Outcome) -> dict[str, Any]:
     return {
-        "id": got.sign_up_id,
-        "state": got.state,
-        "position": got.position,
+        **sign_ups.NOTHING_YET,
+        "id": outcome.sign_up_id,
+        "state": outcome.state,
+        "position": outcome.position,
         "created_at": look.now,
-        "checked_in_at": None,
-        "attendance": None,
-        "answers": sign_ups.listed(answers),
+        "answers": sign_ups.listed(outcome.answers),
+        "warnings": _warnings(outcome),
     }
 
 
-def _again(look: Look, rules: Any, given: list[dict[str, Any]] | None) -> dict[str, Any]:
-    if given is None or sign_ups.listed(rules.answers) == given:
-        return _own(rules, look.now)
-    _refuse_closed(rules, look.now)
-    answers = check_answers(rules.questions, given)
-    with look.atomic():
-        look.db.execute(
-            update(SignUp)
-            .where(SignUp.id == rules.sign_up_id, SignUp.state != SignUpState.CANCELLED)
-            .values(answers=answers)
-        )
-    return {**_own(rules, look.now), "answers": sign_ups.listed(answers)}
+def _warnings(outcome: admission.Outcome) -> list[dict[str, Any]]:
+    if outcome.clash is None:
+        return []
+    activity_id, title = outcome.clash
+    return [{"code": "overlap", "activity": {"id": activity_id, "name": title}}]
 
 
-def _own(rules: Any, now: datetime) -> dict[str, Any]:
+def _again(look: Look, outcome: admission.Outcome, given: list[dict[str, Any]] | None) -> dict[str, Any]:
+    mine, facts = outcome.mine, outcome.facts
+    answers = mine.mine_answers
+    if given is not None and sign_ups.listed(answers) != given:
+        _refuse_closed(facts, look.now)
+        answers = check_answers(read_rules_now(look, facts.id).questions, given)
+        with look.atomic():
+            look.db.execute(
+                update(SignUp)
+                .where(SignUp.id == mine.mine_id, SignUp.state != SignUpState.CANCELLED)
+                .values(answers=answers)
+            )
+    state = SignUpState(mine.mine_state)
     return {
-        "id": rules.sign_up_id,
-        "state": rules.sign_up_state,
-        "position": rules.position,
-        "created_at": rules.created_at,
-        "checked_in_at": rules.checked_in_at,
+        "id": mine.mine_id,
+        "state": state,
+        "position": mine.mine_position,
+        "created_at": mine.mine_created_at,
+        "checked_in_at": mine.mine_checked_in_at,
         "attendance": attendance_of(
-            rules.sign_up_state, rules.status, rules.ends_at, rules.checked_in_at, rules.excused_at, now
+            state,
+            ActivityStatus(facts.status),
+            facts.ends_at,
+            mine.mine_checked_in_at,
+            mine.mine_excused_at,
+            look.now,
         ),
-        "answers": sign_ups.listed(rules.answers),
+        "offer_expires_at": mine.mine_offer_expires_at,
+        "held_until": mine.mine_held_until,
+        "decision_reason": mine.mine_decision_reason,
+        "answers": sign_ups.listed(answers),
+        "warnings": _warnings(outcome),
     }
 
 
-def _refuse_closed(rules: Any, now: datetime) -> None:
-    if rules.status is ActivityStatus.CANCELLED:
+def _refuse_closed(facts: Any, now: datetime) -> None:
+    if facts.status == ActivityStatus.CANCELLED:
         raise ActivityCancelled
-    if rules.status is ActivityStatus.SUMMARISED or now >= rules.ends_at:
+    if facts.status == ActivityStatus.SUMMARISED or now >= facts.ends_at:
         raise ActivityOver
-    if now < rules.sign_up_opens_at:
+    if now < facts.sign_up_opens_at:
         raise SignUpNotOpen
-    if now >= rules.sign_up_closes_at:
+    if now >= facts.sign_up_closes_at:
         raise SignUpClosed
-
-
-def check_eligible(rules: Any, person: Any) -> None:
-    """Refuse a person whom an activity is not for. The age counts on the Shanghai day of the start.
-
-    Raises:
-        ProfileIncomplete: name, birth date or places are not known.
-        AgeNotAllowed, CountyNotAllowed, MembersOnly: outside what the activity asks.
-
-    """
-    if not (person.name and person.birth_on and person.hometown_code and person.current_code):
-        raise ProfileIncomplete
-    age = age_on(person.birth_on, shanghai_day(rules.starts_at))
-    if (rules.min_age is not None and age < rules.min_age) or (
-        rules.max_age is not None and age > rules.max_age
-    ):
-        raise AgeNotAllowed
-    if rules.county_codes and not {county_of(person.hometown_code), county_of(person.current_code)} & set(
-        rules.county_codes
-    ):
-        raise CountyNotAllowed
-    if rules.members_only and not rules.is_member:
-        raise MembersOnly
 
 
 def leave(work: Work, activity_id: UUID) -> None:
@@ -172,7 +222,7 @@ def leave(work: Work, activity_id: UUID) -> None:
     """
     admission.lock(work, activity_id)
     row = work.session.execute(
-        select(Activity.starts_at, SignUp.id)
+        select(Activity.starts_at, SignUp.id, SignUp.state)
         .outerjoin(
             SignUp,
             (SignUp.activity_id == Activity.id)
@@ -183,13 +233,14 @@ def leave(work: Work, activity_id: UUID) -> None:
     ).one_or_none()
     if row is None:
         raise NoSuchActivity
-    starts_at, sign_up_id = row
-    if sign_up_id is None:
+    starts_at, sign_up_id, state = row
+    if sign_up_id is None or state is SignUpState.REFUSED:
         return
     _refuse_present(work, sign_up_id)
     if work.now >= starts_at:
         raise ActivityStarted
-    admission.cancel(work, sign_up_id)
+    declined = state is SignUpState.OFFERED
+    admission.end(work, sign_up_id, CancelCause.DECLINED if declined else CancelCause.LEFT)
 
 
 def _refuse_present(work: Work, sign_up_id: UUID) -> None:
@@ -205,8 +256,9 @@ def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
         NoSuchPerson: no active person has this id.
-        WrongActivityState, ActivityOver, ActivityFull: it takes nobody now.
-        ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly: it does not take this person.
+        WrongActivityState, ActivityOver, ActivityFull, QueueClosed: it takes nobody now.
+        ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly, NoPoolForYou: it does not take this person.
+        Overlaps, DailyLimitReached, WeeklyLimitReached: their other sign-ups keep them from it.
         InvalidInput: answers that do not fit.
 
     """
@@ -216,25 +268,25 @@ def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[
     if work.now >= activity.ends_at:
         raise ActivityOver
     person = _active_person(work, person_id)
-    rules = sign_ups.rules_and_mine(work, activity_id, person_id)
-    if rules.sign_up_id is None:
-        check_eligible(rules, person)
-        answers = check_answers(rules.questions, given, complete=False)
-        got = admission.admit(work.session, activity_id, person_id, answers, work.now, added_by=work.actor.id)
-        if got is None:
-            raise ActivityFull
-        _tell(work, activity, person_id, got.state)
-        return sign_ups.sign_up_for_staff(work, got.sign_up_id)
-    return sign_ups.sign_up_for_staff(work, rules.sign_up_id)
+    mine = admission.seen(work.session, activity_id, person_id).mine
+    if mine is not None:
+        return sign_ups.sign_up_for_staff(work, mine.mine_id)
+    rules = read_rules_now(work, activity_id)
+    joining = _joining(work, rules, person, given, complete=False)
+    got = _let_in(work, rules, replace(joining, added_by=work.actor.id))
+    if got.state is None:
+        raise _no_room(got.facts, work.now)
+    _tell(work, activity, person_id, got.state)
+    return sign_ups.sign_up_for_staff(work, got.sign_up_id)
 
 
 def _tell(work: Work, activity: Activity, person_id: UUID, state: SignUpState) -> None:
-    about = {"activity_id": str(activity.id), "title": activity.title}
-    if state is SignUpState.WAITLISTED:
-        messages.enqueue(work.session, work.now, person_id, MessageKind.SIGN_UP_WAITLISTED, **about)
-    else:
+    about: dict[str, Any] = {"activity_id": str(activity.id), "title": activity.title}
+    if state is SignUpState.CONFIRMED:
         about["starts_at"] = activity.starts_at.isoformat()
         messages.enqueue(work.session, work.now, person_id, MessageKind.SIGN_UP_CONFIRMED, **about)
+    elif state is SignUpState.WAITLISTED:
+        messages.enqueue(work.session, work.now, person_id, MessageKind.SIGN_UP_WAITLISTED, **about)
 
 
 def _active_person(work: Work, person_id: UUID) -> Profile:
@@ -264,7 +316,7 @@ def cancel_for(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> 
         if work.now >= activity.ends_at:
             raise ActivityOver
         _refuse_present(work, sign_up_id)
-        admission.cancel(work, sign_up_id, reason)
+        admission.end(work, sign_up_id, CancelCause.STAFF, reason)
         messages.enqueue(
             work.session, work.now, person_id, MessageKind.SIGN_UP_CANCELLED_BY_STAFF,
             activity_id=str(activity_id), title=activity.title, reason=reason,

@@ -1,0 +1,167 @@
+"""Giving free places to whom they are due: the one way out of the queue."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from sqlalchemy import bindparam, select, update
+
+from engage.activities.models import Activity, ActivityStatus, Pool, SignUp, SignUpState
+from engage.activities.service.quiet import QuietHours
+from engage.messages import service as messages
+from engage.messages.models import MessageKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engage.core.db import Work
+
+_SIGN_UPS: Final[Any] = SignUp.__table__
+_GIVE: Final = (
+    update(_SIGN_UPS)
+    .where(_SIGN_UPS.c.seq == bindparam("of"))
+    .values({name: bindparam(name) for name in ("state", "pool", "promoted_at", "offered_at", "offer_expires_at", "updated_at")})
+)  # fmt: skip
+
+
+def fill(
+    work: Work,
+    activity_id: UUID,
+    *,
+    at_once: bool = False,
+    told: MessageKind = MessageKind.SIGN_UP_PROMOTED,
+) -> int:
+    """Give every free place of a locked activity to the head of its queue; return how many were given.
+
+    Far from the start a place is confirmed; inside the offer window it is offered, for the time that the activity sets without quiet
+    hours; once the queue has closed nothing is given. ``at_once`` confirms whatever the time, for who was accepted or drawn. Each is
+    told, after quiet hours. Pools that are due are merged first.
+    """
+    activity = work.session.execute(
+        select(Activity.__table__).where(
+            Activity.id == activity_id,
+            Activity.status == ActivityStatus.PUBLISHED,
+            Activity.ends_at > work.now,
+        )
+    ).one_or_none()
+    if activity is None:
+        return 0
+    is_divided = not activity.pools_merged
+    if is_divided and activity.pools_merge_at <= work.now:
+        merge_pools(work, activity_id)
+        is_divided = False
+    terms = _terms(work, activity, at_once=at_once)
+    if terms is None or activity.waiting <= activity.held:
+        return 0
+    undivided: dict[int | None, int] = {None: activity.capacity - activity.taken}
+    free = _free_by_pool(work, activity_id) if is_divided else undivided
+    return _give(work, activity, free, terms, told)
+
+
+def merge_pools(work: Work, activity_id: UUID) -> None:
+    """Make the pools of a locked activity one; their counters bind no more."""
+    work.session.execute(update(Pool).where(Pool.activity_id == activity_id).values(merged=True))
+    work.session.execute(update(Activity).where(Activity.id == activity_id).values(pools_merged=True))
+
+
+def _terms(work: Work, activity: Any, *, at_once: bool) -> dict[str, Any] | None:
+    """Return the columns of somebody who gets a place now, None when nobody does."""
+    given = {"promoted_at": work.now, "updated_at": work.now, "offered_at": None, "offer_expires_at": None}
+    confirmed = {**given, "state": SignUpState.CONFIRMED}
+    if at_once:
+        return confirmed
+    if work.now >= activity.queue_closes_at:
+        return None
+    if work.now <= activity.offers_from_at:
+        return confirmed
+    quiet = QuietHours(activity.quiet_from, activity.quiet_until)
+    expires_at = min(
+        quiet.after(work.now, timedelta(minutes=activity.offer_minutes)), activity.queue_closes_at
+    )
+    if expires_at <= quiet.next_end(work.now):
+        return None  # it would be over before anybody hears of it: the place is for the door
+    return {
+        **given,
+        "state": SignUpState.OFFERED,
+        "offered_at": work.now,
+        "offer_expires_at": expires_at,
+        "promoted_at": None,
+    }
+
+
+def _free_by_pool(work: Work, activity_id: UUID) -> dict[int | None, int]:
+    rows = work.session.execute(
+        select(Pool.position, Pool.capacity - Pool.taken)
+        .where(Pool.activity_id == activity_id)
+        .order_by(Pool.overflow_rank.nulls_first(), Pool.position)
+    )
+    return {position: free for position, free in rows if free > 0}
+
+
+def _give(
+    work: Work, activity: Any, free: dict[int | None, int], terms: dict[str, Any], told: MessageKind
+) -> int:
+    given = 0
+    while sum(free.values()) > 0:
+        waiting = _next_in_line(work, activity.id, free)
+        places = _share_out(waiting, free)
+        if not places:
+            break
+        # One after another, in their order: the database refuses whoever passes somebody that stands ahead.
+        work.session.connection().execute(
+            _GIVE, [{"of": row.seq, "pool": pool, **terms} for row, pool in places]
+        )
+        _tell(work, activity, [row.person_id for row, _ in places], terms, told)
+        given += len(places)
+    return given
+
+
+def _next_in_line(work: Work, activity_id: UUID, free: dict[int | None, int]) -> Sequence[Any]:
+    statement = (
+        select(SignUp.seq, SignUp.person_id, SignUp.pool_mask)
+        .where(
+            SignUp.activity_id == activity_id,
+            SignUp.state == SignUpState.WAITLISTED,
+            SignUp.held_until.is_(None),
+        )
+        .order_by(SignUp.rank, SignUp.seq)
+        .limit(sum(free.values()))
+    )
+    if None not in free:
+        mask = sum(1 << (position - 1) for position in free if position)
+        statement = statement.where(SignUp.pool_mask.bitwise_and(mask) != 0)
+    return work.session.execute(statement).all()
+
+
+def _share_out(waiting: Sequence[Any], free: dict[int | None, int]) -> list[tuple[Any, int | None]]:
+    """Return (row, pool) for those who get a place, and take the places from ``free``."""
+    places: list[tuple[Any, int | None]] = []
+    for row in waiting:
+        pool = next(iter(free), None) if None in free else _pool_for(row.pool_mask, free)
+        if pool not in free:
+            continue
+        places.append((row, pool))
+        free[pool] -= 1
+        if not free[pool]:
+            del free[pool]
+    return places
+
+
+def _pool_for(mask: int, free: dict[int | None, int]) -> int | None:
+    """Return the first pool that is for a person, else the next in order of overflow that has a place."""
+    first = (mask & -mask).bit_length()
+    if first in free:
+        return first
+    return next((pool for pool in free if pool and mask >> (pool - 1) & 1), None)
+
+
+def _tell(work: Work, activity: Any, people: list[UUID], terms: dict[str, Any], told: MessageKind) -> None:
+    about: dict[str, Any] = {"activity_id": str(activity.id), "title": activity.title}
+    if terms["state"] is SignUpState.OFFERED:
+        told, about["expires_at"] = MessageKind.PLACE_OFFERED, terms["offer_expires_at"].isoformat()
+    else:
+        about["starts_at"] = activity.starts_at.isoformat()
+    audible = QuietHours(activity.quiet_from, activity.quiet_until).next_end(work.now)
+    messages.enqueue_all(work.session, work.now, people, told, not_before=audible, **about)

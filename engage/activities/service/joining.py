@@ -1,0 +1,207 @@
+"""The statements of joining: who is let in, as what, decided on the locked row of the activity in the statement that inserts.
+
+They are text because no query builder says ``FOR NO KEY UPDATE`` inside a WITH that also inserts, and read here as they run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import JSON, Boolean, Integer, String, Uuid, bindparam, column, text
+
+from engage.activities.models import MAX_APPLICATIONS
+from engage.core.db import UtcDateTime
+
+if TYPE_CHECKING:
+    from sqlalchemy import TextClause
+    from sqlalchemy.sql.selectable import TextualSelect
+
+_TYPES: Final[dict[str, Any]] = {
+    "id": Uuid(),
+    "activity_id": Uuid(),
+    "person_id": Uuid(),
+    "added_by": Uuid(),
+    "version": Integer(),
+    "answers": JSON(),
+    "pools": Integer(),
+    "first_pool": Integer(),
+    "free_for": Integer(),
+    "by_staff": Boolean(),
+    "now": UtcDateTime(),
+    "held_until": UtcDateTime(),
+}
+# What a person has already, and where else they have a place at the same time.
+_SEEN: Final = """
+    mine AS (
+        SELECT id, state, answers, created_at, excused_at, rank, seq, offer_expires_at, held_until, decision_reason FROM sign_up
+        WHERE activity_id = :activity_id AND person_id = :person_id AND state <> 'cancelled'
+    ), clash AS (
+        SELECT elsewhere.id, elsewhere.title FROM activity AS here
+        JOIN sign_up AS other ON other.person_id = :person_id AND other.ends_at > here.starts_at AND other.starts_at < here.ends_at
+        JOIN activity AS elsewhere ON elsewhere.id = other.activity_id
+        WHERE here.id = :activity_id AND here.overlap <> 'allow' AND other.state IN ('confirmed', 'offered')
+        AND other.activity_id <> :activity_id AND elsewhere.status = 'published'
+        LIMIT 1
+    )
+"""
+_COLUMNS: Final = """
+    activity.id, activity.version, activity.status, activity.starts_at, activity.ends_at, activity.sign_up_opens_at, activity.sign_up_closes_at,
+    activity.queue_closes_at, activity.late_minutes, activity.overlap, activity.pools_merged,
+    mine.id AS mine_id, mine.state AS mine_state, mine.answers AS mine_answers, mine.created_at AS mine_created_at,
+    mine.excused_at AS mine_excused_at, mine.offer_expires_at AS mine_offer_expires_at, mine.held_until AS mine_held_until,
+    mine.decision_reason AS mine_decision_reason,
+    CASE WHEN mine.state = 'waitlisted' THEN (
+        SELECT count(*) FROM sign_up AS ahead WHERE ahead.activity_id = :activity_id AND ahead.state = 'waitlisted'
+        AND (ahead.rank, ahead.seq) <= (mine.rank, mine.seq)
+    ) END AS mine_position,
+    check_in.checked_in_at AS mine_checked_in_at, check_in.arrived_at AS mine_arrived_at,
+    clash.id AS clash_id, clash.title AS clash_title
+"""
+_FROM: Final = """
+    FROM activity LEFT JOIN mine ON true LEFT JOIN check_in ON check_in.sign_up_id = mine.id
+    LEFT JOIN clash ON true
+"""
+_APPLIES: Final = "(admission_mode = 'review' AND NOT :by_staff OR admission_mode = 'lottery' AND NOT drawn)"
+_MAY_APPLY: Final = f"(sign_up_closes_at > :now AND applied < {MAX_APPLICATIONS})"
+_MAY_QUEUE: Final = "(waiting < waitlist_capacity AND queue_closes_at > :now)"
+# In pools, the places of each are looked at when its row is locked; elsewhere this says whether one is free for a newcomer.
+_FREE: Final = "(taken < capacity AND waiting = held AND {held_until} IS NULL)"
+_TAKES: Final = """
+    version = :version AND status = 'published' AND ends_at > :now
+    AND (:by_staff OR sign_up_opens_at <= :now AND sign_up_closes_at > :now)
+    AND CASE WHEN {applies} THEN {may_apply} ELSE {has_room} END AND {as_rules_say}
+"""
+_LOCKED: Final = """
+    SELECT id, starts_at, ends_at, {applies} AS applies, {may_queue} AS may_queue, {free} AS is_free, waiting + 1 AS turn FROM activity
+    WHERE id = :activity_id AND {takes} {lock}
+"""
+_INSERT: Final = """
+    INSERT INTO sign_up (
+        id, activity_id, person_id, state, joined_position, pool, pool_mask, held_until, answers, starts_at, ends_at, created_at, updated_at,
+        added_by
+    )
+"""
+_UNDIVIDED: Final = """
+    SELECT :id, id, :person_id,
+        CASE WHEN applies THEN 'applied' WHEN is_free THEN 'confirmed' ELSE 'waitlisted' END,
+        CASE WHEN NOT applies AND NOT is_free THEN turn END, NULL, 0,
+        CASE WHEN NOT applies AND NOT is_free THEN {held_until} END, :answers, starts_at, ends_at, :now, :now, :added_by
+    FROM place WHERE true
+"""
+_DIVIDED: Final = """
+    SELECT :id, id, :person_id,
+        CASE WHEN applies THEN 'applied' WHEN pick.position IS NOT NULL THEN 'confirmed' ELSE 'waitlisted' END,
+        CASE WHEN NOT applies AND pick.position IS NULL THEN turn END, pick.position, :pools,
+        CASE WHEN NOT applies AND pick.position IS NULL THEN {held_until} END, :answers, starts_at, ends_at, :now, :now, :added_by
+    FROM place LEFT JOIN pick ON NOT place.applies AND {held_until} IS NULL
+    WHERE applies OR pick.position IS NOT NULL OR may_queue
+"""
+# Every pool that is open to the person is locked before its counter is read: a lock shows the newest counter, a look may not.
+_PICK: Final = """
+    , pools AS (
+        SELECT pool.position, pool.overflow_rank, pool.taken, pool.capacity
+        FROM activity_pool AS pool JOIN place ON pool.activity_id = place.id
+        WHERE (:free_for >> (pool.position - 1)) & 1 = 1 {lock_pools}
+    ), pick AS (
+        SELECT position FROM pools WHERE taken < capacity AND (position = :first_pool OR overflow_rank IS NOT NULL)
+        ORDER BY position <> :first_pool, overflow_rank, position LIMIT 1
+    )
+"""
+_RETURNING: Final = "RETURNING state AS joined_state, joined_position"
+
+
+def _prepared(statement: str) -> TextClause:
+    used = {name: kind for name, kind in _TYPES.items() if f":{name}" in statement}
+    return text(statement).bindparams(*(bindparam(name, type_=kind) for name, kind in used.items()))
+
+
+def _takes(*, divided: bool, free: str) -> str:
+    """Return the condition on an activity that somebody may join it now; in pools, whether one has a place is seen later."""
+    return _TAKES.format(
+        applies=_APPLIES,
+        may_apply=_MAY_APPLY,
+        has_room="true" if divided else f"({free} OR {_MAY_QUEUE})",
+        as_rules_say="NOT pools_merged AND pools_merge_at > :now" if divided else "pools_merged",
+    )
+
+
+def _place(*, divided: bool, lock: str) -> str:
+    free = _FREE.format(held_until=_held_until(lock))
+    return _LOCKED.format(
+        applies=_APPLIES,
+        may_queue=_MAY_QUEUE,
+        free=free,
+        takes=_takes(divided=divided, free=free),
+        lock=lock,
+    )
+
+
+def _held_until(lock: str) -> str:
+    # PostgreSQL has to be told the type of a parameter that stands alone.
+    return "CAST(:held_until AS timestamp with time zone)" if lock else ":held_until"
+
+
+def _entry(*, divided: bool, lock: str) -> tuple[str, str]:
+    """Return the WITH entries that lock and pick, and the INSERT that lets in."""
+    held_until = _held_until(lock)
+    picked = _PICK.format(lock_pools="FOR NO KEY UPDATE OF pool" if lock else "") if divided else ""
+    chosen = (_DIVIDED if divided else _UNDIVIDED).format(held_until=held_until)
+    return f"place AS ({_place(divided=divided, lock=lock)}) {picked}", f"{_INSERT} {chosen} {_RETURNING}"
+
+
+def _for_postgresql(*, divided: bool) -> TextualSelect:
+    place, insert = _entry(divided=divided, lock="AND NOT EXISTS (SELECT 1 FROM mine) FOR NO KEY UPDATE")
+    statement = f"""
+        WITH {_SEEN}, {place}, entry AS ({insert})
+        SELECT {_COLUMNS}, entry.joined_state, entry.joined_position
+        {_FROM} LEFT JOIN entry ON true WHERE activity.id = :activity_id
+    """
+    return _prepared(statement).columns(
+        *_RESULT, column("joined_state", String()), column("joined_position", Integer())
+    )
+
+
+def _for_sqlite(*, divided: bool) -> TextualSelect:
+    place, insert = _entry(divided=divided, lock="")
+    return _prepared(f"WITH {place} {insert}").columns(
+        column("joined_state", String()), column("joined_position", Integer())
+    )
+
+
+def _look_first(*, divided: bool) -> TextualSelect:
+    takes = _takes(divided=divided, free=_FREE.format(held_until=_held_until("")))
+    statement = f"WITH {_SEEN} SELECT {_COLUMNS}, {takes} AS takes {_FROM} WHERE activity.id = :activity_id"
+    return _prepared(statement).columns(*_RESULT, column("takes", Boolean()))
+
+
+_RESULT: Final[tuple[Any, ...]] = (
+    column("id", Uuid()),
+    column("version", Integer()),
+    column("status", String()),
+    *(column(name, UtcDateTime()) for name in ("starts_at", "ends_at", "sign_up_opens_at", "sign_up_closes_at", "queue_closes_at")),
+    column("late_minutes", Integer()),
+    column("overlap", String()),
+    column("pools_merged", Boolean()),
+    column("mine_id", Uuid()),
+    column("mine_state", String()),
+    column("mine_answers", JSON()),
+    *(column(f"mine_{name}", UtcDateTime()) for name in ("created_at", "excused_at", "offer_expires_at", "held_until")),
+    column("mine_decision_reason", String()),
+    column("mine_position", Integer()),
+    column("mine_checked_in_at", UtcDateTime()),
+    column("mine_arrived_at", UtcDateTime()),
+    column("clash_id", Uuid()),
+    column("clash_title", String()),
+)  # fmt: skip
+# What joining would meet, without letting in.
+SEEN: Final = _prepared(f"WITH {_SEEN} SELECT {_COLUMNS} {_FROM} WHERE activity.id = :activity_id").columns(
+    *_RESULT
+)
+JOIN: Final = {
+    ("postgresql", False): _for_postgresql(divided=False),
+    ("postgresql", True): _for_postgresql(divided=True),
+    ("sqlite", False): _for_sqlite(divided=False),
+    ("sqlite", True): _for_sqlite(divided=True),
+}
+# On SQLite, before the one writer is waited for: whether joining has a chance at all.
+LOOK_FIRST: Final = {divided: _look_first(divided=divided) for divided in (False, True)}
