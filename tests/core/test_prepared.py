@@ -168,12 +168,13 @@ def test_connections_that_were_cut_are_replaced(client, database, make):
     if database.is_sqlite:  # a file has no server to lose
         return
     cut = text(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     with database.writer.connect() as connection:
         connection.execute(cut)
     answers = [client.get("/v1/activities").status_code for _ in range(3)]
+    database.writer.dispose()
     assert answers == [503, 200, 200]
 
 
