@@ -34,7 +34,7 @@ from engage.core.errors import DatabaseBusy, VersionConflict
 from engage.core.logging import count_statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Dialect, Engine
 
@@ -68,10 +68,11 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None or dialect.name != "sqlite":
-            return value
-        # Shanghai on the way out, as PostgreSQL answers too (connection option): the JSON needs no conversion.
-        return value.replace(tzinfo=UTC).astimezone(SHANGHAI)
+        # Shanghai on the way out, as PostgreSQL answers by itself (connection option): the JSON needs no conversion.
+        return value and value.replace(tzinfo=UTC).astimezone(SHANGHAI)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        return super().result_processor(dialect, coltype) if dialect.name == "sqlite" else None
 
 
 class Base(DeclarativeBase):

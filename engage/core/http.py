@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import orjson
@@ -296,10 +297,20 @@ def _path_text(value: str) -> str:
 
 
 def _query(schema: type[Query], issues: list[Issue]) -> dict[str, Any]:
-    given = request.args.to_dict(flat=False)
-    repeated = [name for name, values in given.items() if len(values) > 1]
-    issues += [Issue(f"/{name}", "not_unique") for name in repeated]
-    return _load(schema, {name: values[0] for name, values in given.items()}, issues)
+    values, found = _read_query(schema, tuple(request.args.items(multi=True)))
+    issues += found
+    return values.copy()
+
+
+@lru_cache(maxsize=1024)
+def _read_query(
+    schema: type[Query], given: tuple[tuple[str, str], ...]
+) -> tuple[dict[str, Any], tuple[Issue, ...]]:
+    """Return what a query string means and what is wrong with it: the same whoever asks, and many ask the same."""
+    times = Counter(name for name, _ in given)
+    issues = [Issue(f"/{name}", "not_unique") for name, count in times.items() if count > 1]
+    values = _load(schema, dict(reversed(given)), issues)
+    return values, tuple(issues)
 
 
 def _body(schema: type[In], issues: list[Issue]) -> dict[str, Any]:

@@ -50,6 +50,8 @@ def _places(traceback: Any) -> list[str]:
 
 def configure(level: str) -> None:
     """Send the service's log to standard error as JSON lines."""
+    # The lines name none of these, and finding them out costs as much as writing the line (logging, “Optimization”).
+    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     root = logging.getLogger("engage")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Select, and_, func, null, or_, select
+from sqlalchemy import Integer, Select, String, Uuid, and_, bindparam, func, literal, null, or_, select
 from sqlalchemy.orm import aliased
 
 from engage.core.clock import age_on, shanghai_day
 from engage.core.paging import Page, Pager, beyond
+from engage.core.prepared import Prepared
 from engage.enclaves.access import (
     decidable,
     is_open,
@@ -24,10 +26,11 @@ from engage.enclaves.models import (
     EnclaveParticipation,
 )
 from engage.identity.models import Person
+from engage.orgs.access import LATER
 from engage.orgs.models import Org
 from engage.regions.geo import Point, box_around, distance_m, position_of
 from engage.regions.models import Division
-from engage.regions.queries import within
+from engage.regions.queries import box_filters, box_values
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,6 +45,9 @@ _BRANCH: Final = (
     EnclaveBranch.host_org, EnclaveBranch.address, EnclaveBranch.lat, EnclaveBranch.lng, EnclaveBranch.status,
 )  # fmt: skip
 _LAT, _LNG = 8, 9  # places of the position in a row of the branch columns
+_ROWS: Final = bindparam("rows", type_=Integer())
+_BRANCH_ID: Final[Any] = bindparam("branch_id", type_=Uuid())
+_AFTER_ID: Final[Any] = bindparam("after_id", type_=Uuid())
 
 
 def _branches(*more: Any) -> Select[Any]:
@@ -52,9 +58,7 @@ def _branches(*more: Any) -> Select[Any]:
 
 
 def _branch(row: Any, distance: float | None = None) -> dict[str, Any]:
-    branch_id, name, home_code, home, host_code, host, host_org, address, lat, lng, status = row[
-        : len(_BRANCH)
-    ]
+    branch_id, name, home_code, home, host_code, host, host_org, address, lat, lng, status, *_ = row
     return {
         "id": branch_id,
         "name": name,
@@ -68,32 +72,55 @@ def _branch(row: Any, distance: float | None = None) -> dict[str, Any]:
     }
 
 
+_ORDER: Final = (EnclaveBranch.home_county_code, Org.name, EnclaveBranch.id)
+_FILTERS: Final[dict[str, Any]] = {
+    "home_county": lambda: EnclaveBranch.home_county_code == bindparam("home_county", type_=String()),
+    "host_city": lambda: EnclaveBranch.host_city_code == bindparam("host_city", type_=String()),
+    "public": is_open,
+    "visible": lambda: visible_branches(LATER),
+    "after": lambda: beyond(
+        _ORDER,
+        [bindparam("after_county", type_=String()), bindparam("after_name", type_=String()), _AFTER_ID],
+    ),
+    **box_filters(EnclaveBranch.lat, EnclaveBranch.lng),
+}
+
+
+@cache
+def _list(filters: frozenset[str]) -> Prepared[Any]:
+    statement = _branches().where(*(_FILTERS[name]() for name in sorted(filters)))
+    if filters & {"box", "two_boxes"}:
+        return Prepared(statement)
+    return Prepared(statement.order_by(*_ORDER).limit(_ROWS))
+
+
+def _run(look: Context, values: dict[str, Any]) -> list[Any]:
+    """Run the list whose filters are named in ``values``."""
+    return _list(frozenset(_FILTERS.keys() & values.keys())).all(look.db, values)
+
+
 def list_branches(look: Context, query: dict[str, Any]) -> Page:
     """Return branches by home county and name, or by distance when ``near`` is given. One statement."""
     pager = Pager(look.settings, "enclave-branches", query)
-    statement = _branches().where(visible_branches(look))
-    if query["home_county"]:
-        statement = statement.where(EnclaveBranch.home_county_code == query["home_county"])
-    if query["host_city"]:
-        statement = statement.where(EnclaveBranch.host_city_code == query["host_city"])
+    values: dict[str, Any] = {name: query[name] for name in ("home_county", "host_city") if query[name]}
+    values |= {"me": look.actor.id, "now": look.now}
+    values["public" if look.actor.id is None else "visible"] = True
     after = pager.after()
     if query["near"] is not None:
-        items = _around(look, statement, query["near"], query["radius_m"])
+        items = _around(look, values, query["near"], query["radius_m"])
         if after:
             items = [item for item in items if _near_key(item) > (after[0], after[1].bytes)]
         return pager.page(items, lambda item: [item["distance_m"], item["id"]])
-    order = [EnclaveBranch.home_county_code, Org.name, EnclaveBranch.id]
     if after:
-        statement = statement.where(beyond(order, after))
-    rows = look.db.execute(statement.order_by(*order).limit(query["limit"] + 1)).all()
+        values |= dict(zip(("after", "after_county", "after_name", "after_id"), (True, *after), strict=True))
+    rows = _run(look, {**values, "rows": query["limit"] + 1})
     return pager.page(
         [_branch(row) for row in rows], lambda item: [item["home_county"]["code"], item["name"], item["id"]]
     )
 
 
-def _around(look: Context, statement: Select[Any], near: Point, radius_m: float) -> list[dict[str, Any]]:
-    box = within(box_around(near, radius_m), EnclaveBranch.lat, EnclaveBranch.lng)
-    rows = look.db.execute(statement.where(box)).all()
+def _around(look: Context, values: dict[str, Any], near: Point, radius_m: float) -> list[dict[str, Any]]:
+    rows = _run(look, {**values, **box_values(box_around(near, radius_m))})
     measured = [(distance_m(near, Point(row[_LAT], row[_LNG])), row) for row in rows]
     return sorted((_branch(row, metres) for metres, row in measured if metres <= radius_m), key=_near_key)
 
@@ -102,14 +129,8 @@ def _near_key(item: dict[str, Any]) -> tuple[int, bytes]:
     return item["distance_m"], item["id"].bytes
 
 
-def read_branch(look: Context, branch_id: UUID) -> dict[str, Any]:
-    """Return one branch, with what the caller has to do with it. One statement.
-
-    Raises:
-        NoSuchEnclaveBranch: there is none that the caller may see.
-
-    """
-    known = look.actor.id is not None
+@cache
+def _detail(*, known: bool) -> Prepared[Any]:
     participants = (
         select(func.count())
         .where(EnclaveParticipation.branch_id == EnclaveBranch.id, EnclaveParticipation.left_at.is_(None))
@@ -125,17 +146,27 @@ def read_branch(look: Context, branch_id: UUID) -> dict[str, Any]:
     mine = (
         (_My.id, _My.state, _My.reason, _My.created_at, EnclaveParticipation.id) if known else (null(),) * 5
     )
-    statement = _branches(*details, participants, decidable(look), *mine)
+    statement = _branches(*details, participants, decidable(LATER) if known else literal(value=False), *mine)
     if known:
-        statement = _with_mine(statement, look.actor.id)
-    row = look.db.execute(
-        statement.where(EnclaveBranch.id == branch_id, visible_branches(look))
-    ).one_or_none()
+        statement = _with_mine(statement)
+    visible = visible_branches(LATER) if known else is_open()
+    return Prepared(statement.where(EnclaveBranch.id == _BRANCH_ID, visible))
+
+
+def read_branch(look: Context, branch_id: UUID) -> dict[str, Any]:
+    """Return one branch, with what the caller has to do with it. One statement.
+
+    Raises:
+        NoSuchEnclaveBranch: there is none that the caller may see.
+
+    """
+    known = look.actor.id is not None
+    values = {"branch_id": branch_id, "me": look.actor.id, "now": look.now}
+    row = _detail(known=known).one_or_none(look.db, values)
     if row is None:
         raise NoSuchEnclaveBranch
-    description, contact_phone, updated_at, version, count, can_decide, *application, participation = row[
-        len(_BRANCH) :
-    ]
+    more = row[len(_BRANCH) :]
+    description, contact_phone, updated_at, version, count, can_decide, *application, participation = more
     return {
         **_branch(row),
         "description": description,
@@ -153,11 +184,13 @@ def read_branch(look: Context, branch_id: UUID) -> dict[str, Any]:
 _My = aliased(EnclaveApplication)
 
 
-def _with_mine(statement: Select[Any], person_id: UUID) -> Select[Any]:
+def _with_mine(statement: Select[Any]) -> Select[Any]:
     """Join the caller's newest application to each branch, and their participation while it lasts."""
     newest = (
         select(EnclaveApplication.id)
-        .where(EnclaveApplication.branch_id == EnclaveBranch.id, EnclaveApplication.person_id == person_id)
+        .where(
+            EnclaveApplication.branch_id == EnclaveBranch.id, EnclaveApplication.person_id == LATER.actor.id
+        )
         .order_by(EnclaveApplication.id.desc())
         .limit(1)
         .correlate(EnclaveBranch)
@@ -165,7 +198,7 @@ def _with_mine(statement: Select[Any], person_id: UUID) -> Select[Any]:
     )
     lasting = and_(
         EnclaveParticipation.branch_id == EnclaveBranch.id,
-        EnclaveParticipation.person_id == person_id,
+        EnclaveParticipation.person_id == LATER.actor.id,
         EnclaveParticipation.left_at.is_(None),
     )
     return statement.outerjoin(_My, _My.id == newest).outerjoin(EnclaveParticipation, lasting)
@@ -178,6 +211,15 @@ def _my_application(columns: list[Any]) -> dict[str, Any] | None:
     return {"id": application_id, "state": state, "reason": reason, "created_at": created_at}
 
 
+@cache
+def _for_home() -> Prepared[Any]:
+    statement = _with_mine(_branches(EnclaveParticipation.joined_at)).where(
+        is_open(), or_(EnclaveParticipation.id.is_not(None), _My.state == ApplicationState.SUBMITTED)
+    )
+    newest_first = (EnclaveParticipation.id.is_(None), EnclaveParticipation.joined_at.desc(), _My.id.desc())
+    return Prepared(statement.order_by(*newest_first).limit(1))
+
+
 def my_branch_for_home(look: Context) -> dict[str, Any] | None:
     """Return the branch that a member joined last, else the one they have applied to, else None. One statement.
 
@@ -185,26 +227,28 @@ def my_branch_for_home(look: Context) -> dict[str, Any] | None:
         A branch as in lists, with ``joined_at`` (None while the application is open).
 
     """
-    statement = _with_mine(_branches(EnclaveParticipation.joined_at), look.actor.id).where(
-        is_open(), or_(EnclaveParticipation.id.is_not(None), _My.state == ApplicationState.SUBMITTED)
-    )
-    newest_first = (EnclaveParticipation.id.is_(None), EnclaveParticipation.joined_at.desc(), _My.id.desc())
-    row = look.db.execute(statement.order_by(*newest_first).limit(1)).one_or_none()
+    row = _for_home().one_or_none(look.db, {"me": look.actor.id})
     return None if row is None else {**_branch(row), "joined_at": row[-1]}
+
+
+@cache
+def _my_list(*, further: bool) -> Prepared[Any]:
+    statement = (
+        _branches(EnclaveParticipation.id, EnclaveParticipation.joined_at)
+        .join(EnclaveParticipation, EnclaveParticipation.branch_id == EnclaveBranch.id)
+        .where(EnclaveParticipation.person_id == LATER.actor.id, EnclaveParticipation.left_at.is_(None))
+    )
+    if further:
+        statement = statement.where(EnclaveParticipation.id < _AFTER_ID)
+    return Prepared(statement.order_by(EnclaveParticipation.id.desc()).limit(_ROWS))
 
 
 def list_my_branches(look: Context, query: dict[str, Any]) -> Page:
     """Return the branches that the caller takes part in, the newest first. One statement."""
     pager = Pager(look.settings, "my-enclave-branches", query)
-    statement = (
-        _branches(EnclaveParticipation.id, EnclaveParticipation.joined_at)
-        .join(EnclaveParticipation, EnclaveParticipation.branch_id == EnclaveBranch.id)
-        .where(EnclaveParticipation.person_id == look.actor.id, EnclaveParticipation.left_at.is_(None))
-    )
     after = pager.after()
-    if after:
-        statement = statement.where(beyond([EnclaveParticipation.id], after, descending=True))
-    rows = look.db.execute(statement.order_by(EnclaveParticipation.id.desc()).limit(query["limit"] + 1)).all()
+    values = {"me": look.actor.id, "after_id": after and after[0], "rows": query["limit"] + 1}
+    rows = _my_list(further=after is not None).all(look.db, values)
     page = pager.page(rows, lambda row: [row[-2]])
     items = [{"branch": _branch(row), "joined_at": row[-1]} for row in page.items]
     return Page(items, page.next_cursor)
@@ -253,6 +297,14 @@ def _person(columns: Any, now: datetime) -> dict[str, Any]:
     }
 
 
+@cache
+def _one_application() -> Prepared[Any]:
+    application_id = bindparam("application_id", type_=Uuid())
+    return Prepared(
+        _applications().where(EnclaveApplication.id == application_id, visible_applications(LATER))
+    )
+
+
 def read_application(look: Context, application_id: UUID) -> dict[str, Any]:
     """Return one application. One statement.
 
@@ -260,22 +312,38 @@ def read_application(look: Context, application_id: UUID) -> dict[str, Any]:
         NoSuchEnclaveApplication: there is none that the caller may see.
 
     """
-    statement = _applications().where(EnclaveApplication.id == application_id, visible_applications(look))
-    row = look.db.execute(statement).one_or_none()
+    values = {"application_id": application_id, "me": look.actor.id, "now": look.now}
+    row = _one_application().one_or_none(look.db, values)
     if row is None:
         raise NoSuchEnclaveApplication
     return _application(row, look.now)
 
 
+@cache
+def _my_applications(*, further: bool) -> Prepared[Any]:
+    statement = _applications().where(EnclaveApplication.person_id == LATER.actor.id)
+    if further:
+        statement = statement.where(EnclaveApplication.id < _AFTER_ID)
+    return Prepared(statement.order_by(EnclaveApplication.id.desc()).limit(_ROWS))
+
+
 def list_my_applications(look: Context, query: dict[str, Any]) -> Page:
     """Return the caller's applications, the newest first. One statement."""
     pager = Pager(look.settings, "my-enclave-applications", query)
-    statement = _applications().where(EnclaveApplication.person_id == look.actor.id)
     after = pager.after()
-    if after:
-        statement = statement.where(beyond([EnclaveApplication.id], after, descending=True))
-    rows = look.db.execute(statement.order_by(EnclaveApplication.id.desc()).limit(query["limit"] + 1)).all()
+    values = {"me": look.actor.id, "after_id": after and after[0], "rows": query["limit"] + 1}
+    rows = _my_applications(further=after is not None).all(look.db, values)
     return pager.page([_application(row, look.now) for row in rows], lambda item: [item["id"]])
+
+
+@cache
+def _branch_applications(*, of_state: bool, further: bool) -> Prepared[Any]:
+    statement = _applications().where(EnclaveApplication.branch_id == _BRANCH_ID)
+    if of_state:
+        statement = statement.where(EnclaveApplication.state == bindparam("state"))
+    if further:
+        statement = statement.where(EnclaveApplication.id > _AFTER_ID)
+    return Prepared(statement.order_by(EnclaveApplication.id).limit(_ROWS))
 
 
 def list_applications(look: Context, branch_id: UUID, query: dict[str, Any]) -> Page:
@@ -287,14 +355,32 @@ def list_applications(look: Context, branch_id: UUID, query: dict[str, Any]) -> 
     """
     require_decider(look, branch_id)
     pager = Pager(look.settings, f"enclave-applications/{branch_id}", query)
-    statement = _applications().where(EnclaveApplication.branch_id == branch_id)
-    if query["state"]:
-        statement = statement.where(EnclaveApplication.state == query["state"])
     after = pager.after()
-    if after:
-        statement = statement.where(beyond([EnclaveApplication.id], after))
-    rows = look.db.execute(statement.order_by(EnclaveApplication.id).limit(query["limit"] + 1)).all()
+    values = {
+        "branch_id": branch_id,
+        "state": query["state"],
+        "after_id": after and after[0],
+        "rows": query["limit"] + 1,
+    }
+    rows = _branch_applications(of_state=bool(query["state"]), further=after is not None).all(look.db, values)
     return pager.page([_application(row, look.now) for row in rows], lambda item: [item["id"]])
+
+
+@cache
+def _participants(*, further: bool) -> Prepared[Any]:
+    columns: tuple[Any, ...] = (
+        EnclaveParticipation.id, EnclaveParticipation.joined_at, Person.id, Person.name, Person.birth_on,
+        Person.hometown_code, _Hometown.name,
+    )  # fmt: skip
+    statement: Select[Any] = (
+        select(*columns)
+        .join(Person, Person.id == EnclaveParticipation.person_id)
+        .outerjoin(_Hometown, _Hometown.code == Person.hometown_code)
+        .where(EnclaveParticipation.branch_id == _BRANCH_ID, EnclaveParticipation.left_at.is_(None))
+    )
+    if further:
+        statement = statement.where(EnclaveParticipation.id > _AFTER_ID)
+    return Prepared(statement.order_by(EnclaveParticipation.id).limit(_ROWS))
 
 
 def list_participants(look: Context, branch_id: UUID, query: dict[str, Any]) -> Page:
@@ -306,20 +392,9 @@ def list_participants(look: Context, branch_id: UUID, query: dict[str, Any]) -> 
     """
     require_decider(look, branch_id)
     pager = Pager(look.settings, f"enclave-participants/{branch_id}", query)
-    columns: tuple[Any, ...] = (
-        EnclaveParticipation.id, EnclaveParticipation.joined_at, Person.id, Person.name, Person.birth_on,
-        Person.hometown_code, _Hometown.name,
-    )  # fmt: skip
-    statement: Select[Any] = (
-        select(*columns)
-        .join(Person, Person.id == EnclaveParticipation.person_id)
-        .outerjoin(_Hometown, _Hometown.code == Person.hometown_code)
-        .where(EnclaveParticipation.branch_id == branch_id, EnclaveParticipation.left_at.is_(None))
-    )
     after = pager.after()
-    if after:
-        statement = statement.where(beyond([EnclaveParticipation.id], after))
-    rows = look.db.execute(statement.order_by(EnclaveParticipation.id).limit(query["limit"] + 1)).all()
+    values = {"branch_id": branch_id, "after_id": after and after[0], "rows": query["limit"] + 1}
+    rows = _participants(further=after is not None).all(look.db, values)
     page = pager.page(rows, lambda row: [row[0]])
     items = [{"person": _person(row[2:], look.now), "joined_at": row[1]} for row in page.items]
     return Page(items, page.next_cursor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from engage.activities.models import SignUpState
+from engage.activities.models import HOLDS_PLACE, SignUpState
 from engage.activities.queries.activities import open_activities
 from engage.activities.queries.sign_ups import my_next_sign_ups
 from engage.enclaves.queries import my_branch_for_home
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SIGN_UPS: Final = 3
 OPEN_ACTIVITIES: Final = 6
 HUBS: Final = 5
+_WAITING: Final = (SignUpState.WAITLISTED, SignUpState.APPLIED)
 _NOTHING_PERSONAL: Final[dict[str, Any]] = {
     "me": None,
     "next_activities": [],
@@ -42,8 +43,8 @@ def _personal(look: Context) -> dict[str, Any]:
     sign_ups = my_next_sign_ups(look, SIGN_UPS)
     return {
         "me": read_greeting(look, look.actor.id),
-        "next_activities": [_sign_up(mine) for mine in sign_ups if mine["state"] is SignUpState.CONFIRMED],
-        "queue": [_sign_up(mine) for mine in sign_ups if mine["state"] is SignUpState.WAITLISTED],
+        "next_activities": [_sign_up(mine) for mine in sign_ups if mine["state"] in HOLDS_PLACE][:SIGN_UPS],
+        "queue": [_sign_up(mine) for mine in sign_ups if mine["state"] in _WAITING][:SIGN_UPS],
         "enclave_branch": my_branch_for_home(look),
         "unread_messages": count_unread(look),
     }

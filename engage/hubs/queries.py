@@ -6,7 +6,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
-    Float,
     Integer,
     Select,
     String,
@@ -22,15 +21,16 @@ from sqlalchemy.orm import aliased
 
 from engage.core.clock import SHANGHAI
 from engage.core.paging import Page, Pager, beyond
+from engage.core.prepared import Prepared
 from engage.core.sql import is_within_periods
 from engage.hubs.access import is_public, manageable, visible_hubs
 from engage.hubs.errors import NoSuchHub
 from engage.hubs.models import Hub, HubKind, HubStatus
 from engage.orgs.access import LATER
 from engage.orgs.models import Org
-from engage.regions.geo import Box, Point, box_around, distance_m, position_of
+from engage.regions.geo import Point, box_around, distance_m, position_of
 from engage.regions.models import Division
-from engage.regions.queries import within
+from engage.regions.queries import box_filters, box_values
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -115,27 +115,17 @@ _FILTERS: Final[dict[str, Any]] = {
             bindparam("after_id", type_=Uuid()),
         ],
     ),
-    "box": lambda: _inside(1),
-    "two_boxes": lambda: _inside(2),
+    **box_filters(Hub.lat, Hub.lng),
 }
 
 
-def _inside(spans: int) -> ColumnElement[bool]:
-    edges = tuple((_edge(f"west_{span}"), _edge(f"east_{span}")) for span in range(spans))
-    return within(Box(_edge("south"), _edge("north"), edges), Hub.lat, Hub.lng)
-
-
-def _edge(name: str) -> Any:
-    return bindparam(name, type_=Float())
-
-
 @cache
-def _list_statement(filters: frozenset[str]) -> Select[Any]:
+def _list(filters: frozenset[str]) -> Prepared[Any]:
     statement = _cards().where(*(_FILTERS[name]() for name in sorted(filters)))
     if filters & {"box", "two_boxes"}:
-        return statement
+        return Prepared(statement)
     by_name = statement.order_by(Hub.county_code, Hub.name, Hub.id)
-    return by_name.limit(bindparam("rows", type_=Integer()))
+    return Prepared(by_name.limit(bindparam("rows", type_=Integer())))
 
 
 def list_hubs(look: Context, query: dict[str, Any]) -> Page:
@@ -151,8 +141,8 @@ def list_hubs(look: Context, query: dict[str, Any]) -> Page:
         return pager.page(items, lambda item: [item["distance_m"], item["id"]])
     if after:
         values |= dict(zip(("after", "after_county", "after_name", "after_id"), (True, *after), strict=True))
-    statement = _list_statement(frozenset(values.keys() & _FILTERS.keys()))
-    rows = look.db.execute(statement, {**values, "rows": query["limit"] + 1}).all()
+    prepared = _list(frozenset(values.keys() & _FILTERS.keys()))
+    rows = prepared.all(look.db, {**values, "rows": query["limit"] + 1})
     return pager.page([_card(row) for row in rows], _key)
 
 
@@ -173,12 +163,8 @@ def _values(look: Context, query: dict[str, Any]) -> dict[str, Any]:
 
 def _around(look: Context, near: Point, radius_m: float, values: dict[str, Any]) -> list[tuple[int, Any]]:
     """Return metres and rows of a circle by distance: the box from the index, the circle and the order exactly."""
-    box = box_around(near, radius_m)
-    values = {**values, "south": box.south, "north": box.north}
-    for span, (west, east) in enumerate(box.lng_spans):
-        values |= {f"west_{span}": west, f"east_{span}": east}
-    values["box" if len(box.lng_spans) == 1 else "two_boxes"] = True
-    rows = look.db.execute(_list_statement(frozenset(values.keys() & _FILTERS.keys())), values).all()
+    values = {**values, **box_values(box_around(near, radius_m))}
+    rows = _list(frozenset(values.keys() & _FILTERS.keys())).all(look.db, values)
     measured = [(distance_m(near, Point(row[_LAT], row[_LNG])), row) for row in rows]
     return sorted(((round(metres), row) for metres, row in measured if metres <= radius_m), key=_near_key)
 
@@ -195,12 +181,12 @@ def near_hubs(look: Context, near: Point, limit: int) -> list[dict[str, Any]]:
 
 
 @cache
-def _detail_statement(*, known: bool) -> Select[Any]:
+def _detail(*, known: bool) -> Prepared[Any]:
     columns = (
         Hub.org_id, Org.name, Hub.division_code, Division.name, Hub.opening_hours, Hub.services, Hub.contact_name,
         Hub.description, Hub.updated_at, Hub.version, manageable(LATER) if known else literal(value=False),
     )  # fmt: skip
-    return (
+    return Prepared(
         _cards(*columns)
         .join(Org, Org.id == Hub.org_id)
         .join(Division, Division.code == Hub.division_code)
@@ -215,8 +201,8 @@ def read_hub(look: Context, hub_id: UUID) -> dict[str, Any]:
         NoSuchHub: there is none that the caller may see.
 
     """
-    statement = _detail_statement(known=look.actor.id is not None)
-    row = look.db.execute(statement, {**_present(look), "hub_id": hub_id}).one_or_none()
+    known = look.actor.id is not None
+    row = _detail(known=known).one_or_none(look.db, {**_present(look), "hub_id": hub_id})
     if row is None:
         raise NoSuchHub
     (

@@ -18,6 +18,7 @@ from sqlalchemy import bindparam, select
 from engage.core import clock
 from engage.core.config import TokenAlgorithm
 from engage.core.errors import NotLoggedIn
+from engage.core.prepared import Prepared
 from engage.identity.access import refuse_inactive
 from engage.identity.errors import AccountClosed, AccountSuspended, SessionEnded, TokenExpired, TokenInvalid
 from engage.identity.models import AuthSession, Person
@@ -165,7 +166,7 @@ class _Anyone:
         return Visitor(identity.person_id if identity else None)
 
 
-_MEMBER = (
+_MEMBER: Final = Prepared(
     select(
         Person.id,
         AuthSession.id,
@@ -203,15 +204,13 @@ class _Member:
         return identity
 
     def load(self, db: Connection | Session, identity: Identity, now: datetime) -> Member:
-        row = db.execute(
-            _MEMBER, {"person_id": identity.person_id, "session_id": identity.session_id}
-        ).one_or_none()
+        row = _MEMBER.one_or_none(db, {"person_id": identity.person_id, "session_id": identity.session_id})
         if row is None:
             raise SessionEnded
-        refuse_inactive(row.status)
-        if row.ended_at is not None or row.expires_at <= now:
+        person_id, session_id, name, birth_on, hometown_code, current_code, status, ended_at, expires_at = row
+        refuse_inactive(status)
+        if ended_at is not None or expires_at <= now:
             raise SessionEnded
-        person_id, session_id, name, birth_on, hometown_code, current_code, *_ = row
         return Member(person_id, session_id, name, birth_on, hometown_code, current_code)
 
 

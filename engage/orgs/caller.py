@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, literal, select
 
 from engage.core.errors import NotAllowed
+from engage.core.prepared import Prepared
 from engage.identity.caller import member
-from engage.orgs.access import live_grant
+from engage.orgs.access import LATER, live_grant
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
     from engage.core.errors import DomainError
     from engage.identity.caller import Identity, Member
+
+
+_HOLDS_A_ROLE: Final = Prepared(
+    select(literal(1)).where(exists().where(live_grant(LATER.actor.id, LATER.now)))
+)
 
 
 class _Staff:
@@ -31,7 +37,7 @@ class _Staff:
 
     def load(self, db: Connection | Session, identity: Identity, now: datetime) -> Member:
         actor = member.load(db, identity, now)
-        if not db.scalar(select(exists().where(live_grant(actor.id, now)))):
+        if _HOLDS_A_ROLE.one_or_none(db, {"me": actor.id, "now": now}) is None:
             raise NotAllowed
         return actor
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, literal, or_, select
+from sqlalchemy import Float, and_, bindparam, literal, or_, select
 from sqlalchemy.orm import aliased
 
 from engage.core.paging import Page, Pager, beyond
 from engage.regions.errors import NoCountyNear, NoSuchDivision
-from engage.regions.geo import Point, box_around, distance_m, position_of
+from engage.regions.geo import Box, Point, box_around, distance_m, position_of
 from engage.regions.models import Division, DivisionLevel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import ColumnElement, SQLColumnExpression
 
     from engage.core.db import Context
-    from engage.regions.geo import Box
 
 # Beyond this a “nearest county” would only be the least far of those whose position is known.
 _NEAREST_COUNTY_M: Final = 100_000
@@ -27,6 +28,30 @@ def within(box: Box, lat: SQLColumnExpression[Any], lng: SQLColumnExpression[Any
     return and_(
         lat.between(box.south, box.north), or_(*(lng.between(west, east) for west, east in box.lng_spans))
     )
+
+
+def box_filters(
+    lat: SQLColumnExpression[Any], lng: SQLColumnExpression[Any]
+) -> dict[str, Callable[[], ColumnElement[bool]]]:
+    """Return the filters of a list whose box is bound when it runs: of one span of longitudes, and of two."""
+    return {"box": lambda: _inside(1, lat, lng), "two_boxes": lambda: _inside(2, lat, lng)}
+
+
+def box_values(box: Box) -> dict[str, Any]:
+    """Return what ``box_filters`` binds; the name of the filter that fits is among it."""
+    values: dict[str, Any] = {"south": box.south, "north": box.north}
+    for span, (west, east) in enumerate(box.lng_spans):
+        values |= {f"west_{span}": west, f"east_{span}": east}
+    return values | {"box" if len(box.lng_spans) == 1 else "two_boxes": True}
+
+
+def _inside(spans: int, lat: SQLColumnExpression[Any], lng: SQLColumnExpression[Any]) -> ColumnElement[bool]:
+    edges = tuple((_edge(f"west_{span}"), _edge(f"east_{span}")) for span in range(spans))
+    return within(Box(_edge("south"), _edge("north"), edges), lat, lng)
+
+
+def _edge(name: str) -> Any:
+    return bindparam(name, type_=Float())
 
 
 def list_regions(look: Context, query: dict[str, Any]) -> Page:

@@ -16,11 +16,12 @@ from engage.activities.queries.states import attendance_of, position, state_of, 
 from engage.core.clock import day_start
 from engage.core.db import UtcDateTime
 from engage.core.paging import Page, Pager, beyond
+from engage.core.prepared import Prepared
 from engage.hubs.models import Hub
 from engage.orgs.access import LATER
 from engage.orgs.models import Org
-from engage.regions.geo import Box, Point, box_around, distance_m
-from engage.regions.queries import within
+from engage.regions.geo import Point, box_around, distance_m
+from engage.regions.queries import box_filters, box_values
 
 if TYPE_CHECKING:
     from engage.core.db import Context
@@ -132,14 +133,21 @@ _FILTERS: Final[dict[str, Any]] = {
         [Activity.starts_at, Activity.id],
         [bindparam("after_at", type_=UtcDateTime()), bindparam("after_id", type_=Uuid())],
     ),
+    **box_filters(_LAT, _LNG),
 }
 
 
 @cache
-def _list_statement(filters: frozenset[str]) -> Any:
+def _list(filters: frozenset[str]) -> Prepared[Any]:
     """Return the statement for a set of filters; building one costs more than running it."""
     statement = cards().where(*(_FILTERS[name]() for name in sorted(filters)))
-    return statement.order_by(Activity.starts_at, Activity.id).limit(bindparam("rows", type_=Integer()))
+    by_start = statement.order_by(Activity.starts_at, Activity.id)
+    return Prepared(by_start.limit(bindparam("rows", type_=Integer())))
+
+
+def _run(look: Context, values: dict[str, Any]) -> list[Any]:
+    """Run the list whose filters are named in ``values``."""
+    return _list(frozenset(_FILTERS.keys() & values.keys())).all(look.db, values)
 
 
 def list_activities(look: Context, query: dict[str, Any]) -> Page:
@@ -154,8 +162,7 @@ def list_activities(look: Context, query: dict[str, Any]) -> Page:
     after = pager.after()
     if after:
         values |= {"after": True, "after_at": after[0], "after_id": after[1]}
-    statement = _list_statement(frozenset(_FILTERS.keys() & values.keys()))
-    rows = look.db.execute(statement, {**values, "rows": query["limit"] + 1}).all()
+    rows = _run(look, {**values, "rows": query["limit"] + 1})
     items = [card(row, look.now) for row in rows]
     return pager.page(items, lambda item: [item["starts_at"], item["id"]])
 
@@ -193,10 +200,7 @@ def _near_page(look: Context, query: dict[str, Any], pager: Pager, values: dict[
 
 def _around(look: Context, near: Point, radius_m: float, values: dict[str, Any]) -> list[tuple[float, Any]]:
     """Return (metres, row) of the activities of a circle, the nearest first."""
-    statement = _list_statement(frozenset(_FILTERS.keys() & values.keys())).where(
-        _inside(box_around(near, radius_m))
-    )
-    rows = look.db.execute(statement, {**values, "rows": _MAX_NEAR}).all()
+    rows = _run(look, {**values, **box_values(box_around(near, radius_m)), "rows": _MAX_NEAR})
     found = [
         (distance, row) for row in rows if (distance := distance_m(near, Point(row[9], row[10]))) <= radius_m
     ]
@@ -216,14 +220,7 @@ def open_activities(look: Context, near: Point | None, limit: int) -> list[dict[
         found = _around(look, near, _HOME_RADIUS_M, values)[:limit]
         if found:
             return [card(row, look.now, distance) for distance, row in found]
-    rows = look.db.execute(
-        _list_statement(frozenset(_FILTERS.keys() & values.keys())), {**values, "rows": limit}
-    )
-    return [card(row, look.now) for row in rows]
-
-
-def _inside(box: Box) -> Any:
-    return within(box, _LAT, _LNG)
+    return [card(row, look.now) for row in _run(look, {**values, "rows": limit})]
 
 
 _EXTRA: Final = (
@@ -254,10 +251,10 @@ _EXTRA: Final = (
 
 
 @cache
-def _detail_statement(*, known: bool) -> Any:
+def _detail(*, known: bool) -> Prepared[Any]:
     activity_id = bindparam("activity_id", type_=Uuid())
     if not known:
-        return (
+        return Prepared(
             cards(*_EXTRA, literal(value=False))
             .join(Org, Org.id == Activity.org_id)
             .where(Activity.id == activity_id, is_public())
@@ -268,7 +265,7 @@ def _detail_statement(*, known: bool) -> Any:
         SignUp.id, SignUp.state, turn, SignUp.created_at, SignUp.excused_at, SignUp.offer_expires_at, SignUp.held_until,
         SignUp.decision_reason, CheckIn.checked_in_at,
     )  # fmt: skip
-    return (
+    return Prepared(
         cards(*_EXTRA, staff, *mine)
         .join(Org, Org.id == Activity.org_id)
         .outerjoin(
@@ -295,7 +292,7 @@ def read_activity(look: Context, activity_id: UUID) -> dict[str, Any]:
         if known
         else {"activity_id": activity_id}
     )
-    row = look.db.execute(_detail_statement(known=known), values).one_or_none()
+    row = _detail(known=known).one_or_none(look.db, values)
     if row is None:
         raise NoSuchActivity
     size = len(CARD)
@@ -356,15 +353,20 @@ def _clock_time(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
 
 
-def pools_of(look: Context, activity_id: UUID) -> list[dict[str, Any]]:
-    """Return the pools of an activity in order."""
-    rows = look.db.execute(
+@cache
+def _pools() -> Prepared[Any]:
+    return Prepared(
         select(
             Pool.position, Pool.name, Pool.audience, Pool.county_codes, Pool.capacity, Pool.taken, Pool.overflow_rank
         )
-        .where(Pool.activity_id == activity_id)
+        .where(Pool.activity_id == bindparam("activity_id", type_=Uuid()))
         .order_by(Pool.position)
     )  # fmt: skip
+
+
+def pools_of(look: Context, activity_id: UUID) -> list[dict[str, Any]]:
+    """Return the pools of an activity in order."""
+    rows = _pools().all(look.db, {"activity_id": activity_id})
     names = ("position", "name", "audience", "county_codes", "capacity", "taken", "overflow_rank")
     return [dict(zip(names, row, strict=True)) for row in rows]
 

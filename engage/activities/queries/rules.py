@@ -6,11 +6,12 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, bindparam, select
+from sqlalchemy import Uuid, bindparam, select
 
 from engage.activities.access import is_public
 from engage.activities.errors import NoSuchActivity
 from engage.activities.models import Activity, Pool, Project
+from engage.core.prepared import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +26,8 @@ _ASKED: Final = (
 
 
 @cache
-def _statement() -> Select[Any]:
-    return (
+def _statement() -> Prepared[Any]:
+    return Prepared(
         select(Activity.pools_merged, *_ASKED)
         .join(Project, Project.id == Activity.project_id)
         .where(Activity.id == bindparam("activity_id", type_=Uuid()), is_public())
@@ -42,7 +43,7 @@ def read_rules(look: Context, activity_id: UUID) -> tuple[dict[str, Any], Sequen
         NoSuchActivity: there is none that is published.
 
     """
-    row = look.db.execute(_statement(), {"activity_id": activity_id}).one_or_none()
+    row = _statement().one_or_none(look.db, {"activity_id": activity_id})
     if row is None:
         raise NoSuchActivity
     merged, *values = row

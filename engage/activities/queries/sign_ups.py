@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, case, func, select
+from sqlalchemy import BigInteger, Integer, Select, Uuid, bindparam, case, func, select
 
 from engage.activities.access import PUBLIC, require_manageable
 from engage.activities.errors import NoSuchActivity, NoSuchSignUp
@@ -13,8 +14,11 @@ from engage.activities.models import Activity, ActivityStatus, CheckIn, SignUp, 
 from engage.activities.queries.activities import CARD, card, cards
 from engage.activities.queries.states import attendance_of, position
 from engage.core.clock import age_on, shanghai_day
+from engage.core.db import UtcDateTime
 from engage.core.paging import Page, Pager, beyond
+from engage.core.prepared import Prepared
 from engage.identity.models import Person
+from engage.orgs.access import LATER
 
 if TYPE_CHECKING:
     from engage.core.db import Context
@@ -22,12 +26,31 @@ if TYPE_CHECKING:
 _TURN: Final = case(
     (SignUp.state == SignUpState.WAITLISTED, position(SignUp.activity_id, SignUp.rank, SignUp.seq))
 )
+_ACTIVITY: Final[Any] = bindparam("activity_id", type_=Uuid())
+_ROWS: Final = bindparam("rows", type_=Integer())
 
 
 # What a sign-up that has just been made has not yet.
 NOTHING_YET: Final[dict[str, Any]] = dict.fromkeys(
     ("checked_in_at", "attendance", "offer_expires_at", "held_until", "decision_reason")
 )
+
+
+@cache
+def _my_sign_up() -> Prepared[Any]:
+    return Prepared(
+        select(
+            SignUp.id, SignUp.state, _TURN, SignUp.created_at, CheckIn.checked_in_at, SignUp.answers, SignUp.excused_at,
+            SignUp.offer_expires_at, SignUp.held_until, SignUp.decision_reason, Activity.status, Activity.ends_at,
+        )
+        .select_from(Activity)
+        .outerjoin(
+            SignUp,
+            (SignUp.activity_id == Activity.id) & (SignUp.person_id == LATER.actor.id) & (SignUp.state != SignUpState.CANCELLED),
+        )
+        .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
+        .where(Activity.id == _ACTIVITY, Activity.status.in_(PUBLIC))
+    )  # fmt: skip
 
 
 def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
@@ -38,19 +61,7 @@ def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
         NoSuchSignUp: the caller has no live sign-up.
 
     """
-    row = look.db.execute(
-        select(
-            SignUp.id, SignUp.state, _TURN, SignUp.created_at, CheckIn.checked_in_at, SignUp.answers, SignUp.excused_at,
-            SignUp.offer_expires_at, SignUp.held_until, SignUp.decision_reason, Activity.status, Activity.ends_at,
-        )
-        .select_from(Activity)
-        .outerjoin(
-            SignUp,
-            (SignUp.activity_id == Activity.id) & (SignUp.person_id == look.actor.id) & (SignUp.state != SignUpState.CANCELLED),
-        )
-        .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
-        .where(Activity.id == activity_id, Activity.status.in_(PUBLIC))
-    ).one_or_none()  # fmt: skip
+    row = _my_sign_up().one_or_none(look.db, {"activity_id": activity_id, "me": look.actor.id})
     if row is None:
         raise NoSuchActivity
     (
@@ -79,31 +90,35 @@ def listed(answers: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"question_id": question_id, "value": value} for question_id, value in answers.items()]
 
 
+@cache
+def _my_list(*, past: bool, further: bool) -> Prepared[Any]:
+    statement = (
+        _my_sign_ups()
+        .where(SignUp.person_id == LATER.actor.id, SignUp.state != SignUpState.CANCELLED)
+        .where(Activity.ends_at <= LATER.now if past else Activity.ends_at > LATER.now)
+    )
+    keys = [Activity.starts_at, SignUp.id]
+    if further:
+        seen = [bindparam("after_at", type_=UtcDateTime()), bindparam("after_id", type_=Uuid())]
+        statement = statement.where(beyond(keys, seen, descending=past))
+    return Prepared(statement.order_by(*(key.desc() if past else key for key in keys)).limit(_ROWS))
+
+
 def list_my_sign_ups(look: Context, query: dict[str, Any]) -> Page:
     """Return the caller's live sign-ups with their activities: upcoming by start, past the latest first."""
     pager = Pager(look.settings, "my-sign-ups", query)
-    past = query["when"] == "past"
-    statement = (
-        _my_sign_ups()
-        .where(SignUp.person_id == look.actor.id, SignUp.state != SignUpState.CANCELLED)
-        .where(Activity.ends_at <= look.now if past else Activity.ends_at > look.now)
-    )
-    keys = [Activity.starts_at, SignUp.id]
     after = pager.after()
+    values = {"me": look.actor.id, "now": look.now, "rows": query["limit"] + 1}
     if after:
-        statement = statement.where(beyond(keys, after, descending=past))
-    statement = statement.order_by(*(key.desc() if past else key for key in keys))
-    rows = look.db.execute(statement.limit(query["limit"] + 1)).all()
+        values |= {"after_at": after[0], "after_id": after[1]}
+    rows = _my_list(past=query["when"] == "past", further=after is not None).all(look.db, values)
     return pager.page(
         [_with_activity(row, look) for row in rows], lambda item: [item["activity"]["starts_at"], item["id"]]
     )
 
 
-def my_next_sign_ups(look: Context, each: int) -> list[dict[str, Any]]:
-    """Return the caller's sign-ups of activities ahead or running: the next ``each`` confirmed, and as many waitlisted.
-
-    By start, those of both states mixed; none of an activity that was cancelled. One statement.
-    """
+@cache
+def _my_next() -> Prepared[Any]:
     ranked = (
         select(
             SignUp.id,
@@ -112,16 +127,24 @@ def my_next_sign_ups(look: Context, each: int) -> list[dict[str, Any]]:
             .label("rank"),
         )
         .join(Activity, Activity.id == SignUp.activity_id)
-        .where(SignUp.person_id == look.actor.id, SignUp.state != SignUpState.CANCELLED)
-        .where(Activity.status == ActivityStatus.PUBLISHED, Activity.ends_at > look.now)
+        .where(SignUp.person_id == LATER.actor.id, SignUp.state != SignUpState.CANCELLED)
+        .where(Activity.status == ActivityStatus.PUBLISHED, Activity.ends_at > LATER.now)
         .subquery()
     )
-    rows = look.db.execute(
+    return Prepared(
         _my_sign_ups()
         .join(ranked, ranked.c.id == SignUp.id)
-        .where(ranked.c.rank <= each)
+        .where(ranked.c.rank <= bindparam("each", type_=Integer()))
         .order_by(Activity.starts_at, SignUp.id)
     )
+
+
+def my_next_sign_ups(look: Context, each: int) -> list[dict[str, Any]]:
+    """Return the caller's sign-ups of activities ahead or running: the next ``each`` confirmed, and as many waitlisted.
+
+    By start, those of both states mixed; none of an activity that was cancelled. One statement.
+    """
+    rows = _my_next().all(look.db, {"me": look.actor.id, "now": look.now, "each": each})
     return [_with_activity(row, look) for row in rows]
 
 
@@ -163,6 +186,15 @@ def _with_activity(row: Any, look: Context) -> dict[str, Any]:
     }
 
 
+@cache
+def _staff_list(*, of_state: bool) -> Prepared[Any]:
+    after = bindparam("after", type_=BigInteger())
+    statement = _for_staff_columns().where(SignUp.activity_id == _ACTIVITY, SignUp.seq > after)
+    if of_state:
+        statement = statement.where(SignUp.state == bindparam("state"))
+    return Prepared(statement.order_by(SignUp.seq).limit(_ROWS))
+
+
 def list_sign_ups(look: Context, activity_id: UUID, query: dict[str, Any]) -> Page:
     """Return an activity's sign-ups with answers, by arrival, for its staff.
 
@@ -173,23 +205,27 @@ def list_sign_ups(look: Context, activity_id: UUID, query: dict[str, Any]) -> Pa
     """
     require_manageable(look, activity_id)
     pager = Pager(look.settings, f"sign-ups:{activity_id}", query)
-    statement = _for_staff_statement().where(SignUp.activity_id == activity_id)
-    if query["state"]:
-        statement = statement.where(SignUp.state == query["state"])
     after = pager.after()
-    if after:
-        statement = statement.where(SignUp.seq > after[0])
-    rows = look.db.execute(statement.order_by(SignUp.seq).limit(query["limit"] + 1)).all()
+    values = {"activity_id": activity_id, "after": after[0] if after else 0, "rows": query["limit"] + 1}
+    if query["state"]:
+        values["state"] = query["state"]
+    rows = _staff_list(of_state=bool(query["state"])).all(look.db, values)
     page = pager.page(rows, lambda row: [row[0]])
     return Page([_for_staff(row, look) for row in page.items], page.next_cursor)
 
 
 def sign_up_for_staff(look: Context, sign_up_id: UUID) -> dict[str, Any]:
     """Return one sign-up as its activity's staff see it; the caller has been checked before."""
-    return _for_staff(look.db.execute(_for_staff_statement().where(SignUp.id == sign_up_id)).one(), look)
+    (row,) = _staff_item().all(look.db, {"sign_up_id": sign_up_id})
+    return _for_staff(row, look)
 
 
-def _for_staff_statement() -> Select[Any]:
+@cache
+def _staff_item() -> Prepared[Any]:
+    return Prepared(_for_staff_columns().where(SignUp.id == bindparam("sign_up_id", type_=Uuid())))
+
+
+def _for_staff_columns() -> Select[Any]:
     return (
         select(
             SignUp.seq, SignUp.id, SignUp.state, _TURN, SignUp.answers, SignUp.created_at, SignUp.cancelled_at,

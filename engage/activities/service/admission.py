@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError
 from engage.activities.errors import ActivityFull
 from engage.activities.models import UNRANKED, Activity, CancelCause, SignUp, SignUpState
 from engage.activities.service.filling import fill
-from engage.activities.service.joining import JOIN, LOOK_FIRST, SEEN
+from engage.activities.service.joining import JOIN_AT_ONCE, JOIN_NOW, LOOK_FIRST, SEEN, Met
 from engage.core import ids
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Outcome:
     sign_up_id: UUID
     state: SignUpState | None
     position: int | None
-    mine: Any
+    mine: Any  # a Met, or None
     facts: Any
     clash: tuple[UUID, str] | None
     answers: dict[str, Any]
@@ -132,14 +132,12 @@ def admit(db: Connection | Session, joining: Joining, now: datetime) -> Outcome:
     answers = joining.answers
     try:
         if bind.dialect.name == "postgresql":
-            row = bind.execute(JOIN["postgresql", divided], values).one_or_none()
-            return _outcome(sign_up_id, row, row, answers)
-        seen = bind.execute(LOOK_FIRST[divided], values).one_or_none()
-        if seen is None or seen.mine_id is not None or not seen.takes:
-            return _outcome(sign_up_id, seen, None, answers)
-        return _outcome(
-            sign_up_id, seen, bind.execute(JOIN["sqlite", divided], values).one_or_none(), answers
-        )
+            return _outcome(sign_up_id, JOIN_AT_ONCE[divided].one_or_none(db, values), answers)
+        met = LOOK_FIRST[divided].one_or_none(db, values)
+        if met is not None and met.mine_id is None and met.takes:
+            got = JOIN_NOW[divided].one_or_none(db, values) or (None, None)
+            met = met._replace(joined_state=got[0], joined_position=got[1])
+        return _outcome(sign_up_id, met, answers)
     except IntegrityError as error:
         if _is_second_live(error):
             raise AlreadyIn from None
@@ -148,22 +146,21 @@ def admit(db: Connection | Session, joining: Joining, now: datetime) -> Outcome:
 
 def seen(db: Connection | Session, activity_id: UUID, person_id: UUID) -> Outcome:
     """Return what joining would meet, without letting anybody in. One statement."""
-    bind = db if isinstance(db, Connection) else db.connection()
-    row = bind.execute(SEEN, {"activity_id": activity_id, "person_id": person_id}).one_or_none()
-    return _outcome(ids.new_id(), row, None, {})
+    met = SEEN.one_or_none(db, {"activity_id": activity_id, "person_id": person_id})
+    return _outcome(ids.new_id(), met, {})
 
 
-def _outcome(sign_up_id: UUID, seen: Any, entry: Any, answers: dict[str, Any]) -> Outcome:
-    if seen is None:
+def _outcome(sign_up_id: UUID, met: Met | None, answers: dict[str, Any]) -> Outcome:
+    if met is None:
         return Outcome(sign_up_id, None, None, None, None, None, answers)
-    state = SignUpState(entry.joined_state) if entry is not None and entry.joined_state else None
+    state = SignUpState(met.joined_state) if met.joined_state else None
     return Outcome(
         sign_up_id=sign_up_id,
         state=state,
-        position=entry.joined_position if state is SignUpState.WAITLISTED else None,
-        mine=seen if seen.mine_id is not None else None,
-        facts=seen,
-        clash=(seen.clash_id, seen.clash_title) if seen.clash_id is not None else None,
+        position=met.joined_position if state is SignUpState.WAITLISTED else None,
+        mine=met if met.mine_id is not None else None,
+        facts=met,
+        clash=(met.clash_id, met.clash_title or "") if met.clash_id is not None else None,
         answers=answers,
     )
 

@@ -5,12 +5,15 @@ They are text because no query builder says ``FOR NO KEY UPDATE`` inside a WITH 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import JSON, Boolean, Integer, String, Uuid, bindparam, column, text
 
 from engage.activities.models import MAX_APPLICATIONS
 from engage.core.db import UtcDateTime
+from engage.core.prepared import Prepared
 
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
@@ -46,7 +49,7 @@ _SEEN: Final = """
 """
 _COLUMNS: Final = """
     activity.id, activity.version, activity.status, activity.starts_at, activity.ends_at, activity.sign_up_opens_at, activity.sign_up_closes_at,
-    activity.queue_closes_at, activity.late_minutes, activity.overlap, activity.pools_merged,
+    activity.queue_closes_at, activity.late_minutes, activity.pools_merged,
     mine.id AS mine_id, mine.state AS mine_state, mine.answers AS mine_answers, mine.created_at AS mine_created_at,
     mine.excused_at AS mine_excused_at, mine.offer_expires_at AS mine_offer_expires_at, mine.held_until AS mine_held_until,
     mine.decision_reason AS mine_decision_reason,
@@ -149,15 +152,18 @@ def _entry(*, divided: bool, lock: str) -> tuple[str, str]:
     return f"place AS ({_place(divided=divided, lock=lock)}) {picked}", f"{_INSERT} {chosen} {_RETURNING}"
 
 
+def _met(statement: str) -> TextualSelect:
+    return _prepared(statement).columns(*(column(name, kind) for name, kind in _RESULT.items()))
+
+
 def _for_postgresql(*, divided: bool) -> TextualSelect:
     place, insert = _entry(divided=divided, lock="AND NOT EXISTS (SELECT 1 FROM mine) FOR NO KEY UPDATE")
-    statement = f"""
+    return _met(
+        f"""
         WITH {_SEEN}, {place}, entry AS ({insert})
-        SELECT {_COLUMNS}, entry.joined_state, entry.joined_position
+        SELECT {_COLUMNS}, NULL, entry.joined_state, entry.joined_position
         {_FROM} LEFT JOIN entry ON true WHERE activity.id = :activity_id
-    """
-    return _prepared(statement).columns(
-        *_RESULT, column("joined_state", String()), column("joined_position", Integer())
+        """
     )
 
 
@@ -168,40 +174,61 @@ def _for_sqlite(*, divided: bool) -> TextualSelect:
     )
 
 
+def _look(takes: str) -> TextualSelect:
+    return _met(
+        f"WITH {_SEEN} SELECT {_COLUMNS}, {takes}, NULL, NULL {_FROM} WHERE activity.id = :activity_id"
+    )
+
+
 def _look_first(*, divided: bool) -> TextualSelect:
-    takes = _takes(divided=divided, free=_FREE.format(held_until=_held_until("")))
-    statement = f"WITH {_SEEN} SELECT {_COLUMNS}, {takes} AS takes {_FROM} WHERE activity.id = :activity_id"
-    return _prepared(statement).columns(*_RESULT, column("takes", Boolean()))
+    return _look(_takes(divided=divided, free=_FREE.format(held_until=_held_until(""))))
 
 
-_RESULT: Final[tuple[Any, ...]] = (
-    column("id", Uuid()),
-    column("version", Integer()),
-    column("status", String()),
-    *(column(name, UtcDateTime()) for name in ("starts_at", "ends_at", "sign_up_opens_at", "sign_up_closes_at", "queue_closes_at")),
-    column("late_minutes", Integer()),
-    column("overlap", String()),
-    column("pools_merged", Boolean()),
-    column("mine_id", Uuid()),
-    column("mine_state", String()),
-    column("mine_answers", JSON()),
-    *(column(f"mine_{name}", UtcDateTime()) for name in ("created_at", "excused_at", "offer_expires_at", "held_until")),
-    column("mine_decision_reason", String()),
-    column("mine_position", Integer()),
-    column("mine_checked_in_at", UtcDateTime()),
-    column("mine_arrived_at", UtcDateTime()),
-    column("clash_id", Uuid()),
-    column("clash_title", String()),
-)  # fmt: skip
-# What joining would meet, without letting in.
-SEEN: Final = _prepared(f"WITH {_SEEN} SELECT {_COLUMNS} {_FROM} WHERE activity.id = :activity_id").columns(
-    *_RESULT
-)
-JOIN: Final = {
-    ("postgresql", False): _for_postgresql(divided=False),
-    ("postgresql", True): _for_postgresql(divided=True),
-    ("sqlite", False): _for_sqlite(divided=False),
-    ("sqlite", True): _for_sqlite(divided=True),
+class Met(NamedTuple):
+    """What joining met: facts of the activity, a live sign-up of the person, a place elsewhere, and what they got.
+
+    ``takes``: whether it has a chance at all, where that is looked at first.
+    """
+
+    id: UUID
+    version: int
+    status: str
+    starts_at: datetime
+    ends_at: datetime
+    sign_up_opens_at: datetime
+    sign_up_closes_at: datetime
+    queue_closes_at: datetime
+    late_minutes: int
+    pools_merged: bool
+    mine_id: UUID | None
+    mine_state: str | None
+    mine_answers: dict[str, Any]
+    mine_created_at: datetime | None
+    mine_excused_at: datetime | None
+    mine_offer_expires_at: datetime | None
+    mine_held_until: datetime | None
+    mine_decision_reason: str | None
+    mine_position: int | None
+    mine_checked_in_at: datetime | None
+    mine_arrived_at: datetime | None
+    clash_id: UUID | None
+    clash_title: str | None
+    takes: bool | None
+    joined_state: str | None
+    joined_position: int | None
+
+
+_INSTANTS: Final = ("_at", "_until")
+_KINDS: Final[dict[str, Any]] = {
+    "id": Uuid(), "mine_id": Uuid(), "clash_id": Uuid(), "version": Integer(), "late_minutes": Integer(), "mine_position": Integer(),
+    "joined_position": Integer(), "pools_merged": Boolean(), "takes": Boolean(), "mine_answers": JSON(),
+}  # fmt: skip
+_RESULT: Final[dict[str, Any]] = {
+    name: UtcDateTime() if name.endswith(_INSTANTS) else _KINDS.get(name, String()) for name in Met._fields
 }
-# On SQLite, before the one writer is waited for: whether joining has a chance at all.
-LOOK_FIRST: Final = {divided: _look_first(divided=divided) for divided in (False, True)}
+# What joining would meet, without letting in.
+SEEN: Final = Prepared(_look("NULL"), Met)
+# On PostgreSQL all of it is one round trip. On SQLite, whose one writer is waited for, joining follows a look at whether it has a chance.
+JOIN_AT_ONCE: Final = {divided: Prepared(_for_postgresql(divided=divided), Met) for divided in (False, True)}
+LOOK_FIRST: Final = {divided: Prepared(_look_first(divided=divided), Met) for divided in (False, True)}
+JOIN_NOW: Final = {divided: Prepared(_for_sqlite(divided=divided)) for divided in (False, True)}
