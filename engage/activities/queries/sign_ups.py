@@ -85,6 +85,24 @@ def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
     }
 
 
+@cache
+def _to_leave() -> Prepared[Any]:
+    return Prepared(
+        select(Activity.starts_at, SignUp.id, SignUp.state, CheckIn.sign_up_id.is_not(None))
+        .outerjoin(
+            SignUp,
+            (SignUp.activity_id == Activity.id) & (SignUp.person_id == LATER.actor.id) & (SignUp.state != SignUpState.CANCELLED),
+        )
+        .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
+        .where(Activity.id == _ACTIVITY, Activity.status.in_(PUBLIC))
+    )  # fmt: skip
+
+
+def to_leave(look: Context, activity_id: UUID) -> Any:
+    """Return (start, id and state of the caller's live sign-up, whether they checked in); None: no such activity is published."""
+    return _to_leave().one_or_none(look.db, {"activity_id": activity_id, "me": look.actor.id})
+
+
 def listed(answers: dict[str, Any]) -> list[dict[str, Any]]:
     """Return stored answers in their wire form."""
     return [{"question_id": question_id, "value": value} for question_id, value in answers.items()]

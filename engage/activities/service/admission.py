@@ -18,14 +18,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, String, Uuid, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
-from engage.activities.errors import ActivityFull
+from engage.activities.errors import ActivityFull, AlreadyCheckedIn
 from engage.activities.models import UNRANKED, Activity, CancelCause, SignUp, SignUpState
 from engage.activities.service.filling import fill
 from engage.activities.service.joining import JOIN_AT_ONCE, JOIN_NOW, LOOK_FIRST, SEEN, Met
 from engage.core import ids
+from engage.core.db import UtcDateTime
+from engage.core.prepared import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +52,32 @@ __all__ = [
 ]
 
 _SIGN_UPS: Final[Any] = SignUp.__table__
+_KEEPS_PLACE: Final = "who was there keeps the place"  # what the trigger says (migration 0009)
+_LOCK: Final = Prepared(
+    select(Activity.id)
+    .where(Activity.id == bindparam("activity_id", type_=Uuid()))
+    .with_for_update(key_share=True)
+)
+_NOW: Final = bindparam("now", type_=UtcDateTime())
+_END: Final = Prepared(
+    update(_SIGN_UPS)
+    .where(_SIGN_UPS.c.id == bindparam("of", type_=Uuid()))
+    .values(
+        state=SignUpState.CANCELLED,
+        pool=None,
+        held_until=None,
+        offer_expires_at=None,
+        updated_at=_NOW,
+        cancelled_at=_NOW,
+        cancelled_by=bindparam("by", type_=Uuid()),
+        cancel_cause=bindparam("cause"),
+        cancel_reason=bindparam("reason", type_=String()),
+        excused_at=None,
+        excused_by=None,
+        excuse_reason=None,
+    )
+    .returning(_SIGN_UPS.c.activity_id)
+)
 _RANK: Final = (
     update(_SIGN_UPS)
     .where(_SIGN_UPS.c.id == bindparam("of"))
@@ -174,33 +202,23 @@ def _is_second_live(error: IntegrityError) -> bool:
 
 def lock(work: Work, activity_id: UUID) -> None:
     """Hold the row of an activity until the transaction ends; every path that gives or frees begins with this."""
-    work.session.execute(
-        select(Activity.id).where(Activity.id == activity_id).with_for_update(key_share=True)
-    )
+    _LOCK.all(work.session, {"activity_id": activity_id})
 
 
 def end(work: Work, sign_up_id: UUID, cause: CancelCause, reason: str | None = None) -> None:
-    """End a live sign-up of a locked activity, and give what it held to whoever is next."""
-    activity_id = work.session.execute(
-        update(SignUp)
-        .where(SignUp.id == sign_up_id)
-        .values(
-            state=SignUpState.CANCELLED,
-            pool=None,
-            held_until=None,
-            offer_expires_at=None,
-            updated_at=work.now,
-            cancelled_at=work.now,
-            cancelled_by=getattr(work.actor, "id", None),
-            cancel_cause=cause,
-            cancel_reason=reason,
-            excused_at=None,
-            excused_by=None,
-            excuse_reason=None,
-        )
-        .returning(SignUp.activity_id)
-        .execution_options(synchronize_session=False)
-    ).scalar_one()
+    """End a live sign-up of a locked activity, and give what it held to whoever is next.
+
+    Raises:
+        AlreadyCheckedIn: the person is there; perhaps since a moment ago.
+
+    """
+    values = {"of": sign_up_id, "now": work.now, "by": work.actor.id, "cause": cause, "reason": reason}
+    try:
+        ((activity_id,),) = _END.all(work.session, values)
+    except IntegrityError as error:
+        if _KEEPS_PLACE in str(error.orig):
+            raise AlreadyCheckedIn from None
+        raise
     fill(work, activity_id)
 
 
@@ -232,7 +250,7 @@ def enqueue_ranked(
     _set_turns(work, activity_id, Activity.waiting + len(ranked) + turns)
     decision = {
         "decided_at": work.now,
-        "decided_by": getattr(work.actor, "id", None),
+        "decided_by": work.actor.id,
         "updated_at": work.now,
     }
     work.session.connection().execute(

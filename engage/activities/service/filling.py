@@ -2,28 +2,80 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Integer, Uuid, bindparam, select, update
 
 from engage.activities.models import Activity, ActivityStatus, Pool, SignUp, SignUpState
 from engage.activities.service.quiet import QuietHours
+from engage.core.db import UtcDateTime
+from engage.core.prepared import Prepared
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from engage.core.db import Work
 
 _SIGN_UPS: Final[Any] = SignUp.__table__
-_GIVE: Final = (
+_GIVE: Final = Prepared(
     update(_SIGN_UPS)
     .where(_SIGN_UPS.c.seq == bindparam("of"))
     .values({name: bindparam(name) for name in ("state", "pool", "promoted_at", "offered_at", "offer_expires_at", "updated_at")})
 )  # fmt: skip
+
+
+class _Activity(NamedTuple):
+    """What decides about the free places of an activity."""
+
+    id: UUID
+    title: str
+    capacity: int
+    taken: int
+    waiting: int
+    held: int
+    starts_at: datetime
+    pools_merged: bool
+    pools_merge_at: datetime | None
+    offers_from_at: datetime
+    queue_closes_at: datetime
+    offer_minutes: int
+    quiet_from: int
+    quiet_until: int
+
+
+_ACTIVITY: Final = Prepared(
+    select(*(getattr(Activity, name) for name in _Activity._fields)).where(
+        Activity.id == bindparam("activity_id", type_=Uuid()),
+        Activity.status == ActivityStatus.PUBLISHED,
+        Activity.ends_at > bindparam("now", type_=UtcDateTime()),
+    ),
+    _Activity,
+)
+_LINE: Final = (
+    select(SignUp.seq, SignUp.person_id, SignUp.pool_mask)
+    .where(
+        SignUp.activity_id == bindparam("activity_id", type_=Uuid()),
+        SignUp.state == SignUpState.WAITLISTED,
+        SignUp.held_until.is_(None),
+    )
+    .order_by(SignUp.rank, SignUp.seq)
+    .limit(bindparam("rows", type_=Integer()))
+)
+
+
+class _Turn(NamedTuple):
+    """Somebody in the queue."""
+
+    seq: int
+    person_id: UUID
+    pool_mask: int
+
+
+_MASK: Final[Any] = bindparam("mask", type_=Integer())
+_NEXT: Final = Prepared(_LINE, _Turn)
+_NEXT_IN_POOLS: Final = Prepared(_LINE.where(SignUp.pool_mask.bitwise_and(_MASK) != 0), _Turn)
 
 
 def fill(
@@ -39,17 +91,11 @@ def fill(
     hours; once the queue has closed nothing is given. ``at_once`` confirms whatever the time, for who was accepted or drawn. Each is
     told, after quiet hours. Pools that are due are merged first.
     """
-    activity = work.session.execute(
-        select(Activity.__table__).where(
-            Activity.id == activity_id,
-            Activity.status == ActivityStatus.PUBLISHED,
-            Activity.ends_at > work.now,
-        )
-    ).one_or_none()
+    activity = _ACTIVITY.one_or_none(work.session, {"activity_id": activity_id, "now": work.now})
     if activity is None:
         return 0
     is_divided = not activity.pools_merged
-    if is_divided and activity.pools_merge_at <= work.now:
+    if is_divided and activity.pools_merge_at is not None and activity.pools_merge_at <= work.now:
         merge_pools(work, activity_id)
         is_divided = False
     terms = _terms(work, activity, at_once=at_once)
@@ -66,7 +112,7 @@ def merge_pools(work: Work, activity_id: UUID) -> None:
     work.session.execute(update(Activity).where(Activity.id == activity_id).values(pools_merged=True))
 
 
-def _terms(work: Work, activity: Any, *, at_once: bool) -> dict[str, Any] | None:
+def _terms(work: Work, activity: _Activity, *, at_once: bool) -> dict[str, Any] | None:
     """Return the columns of somebody who gets a place now, None when nobody does."""
     given = {"promoted_at": work.now, "updated_at": work.now, "offered_at": None, "offer_expires_at": None}
     confirmed = {**given, "state": SignUpState.CONFIRMED}
@@ -101,7 +147,7 @@ def _free_by_pool(work: Work, activity_id: UUID) -> dict[int | None, int]:
 
 
 def _give(
-    work: Work, activity: Any, free: dict[int | None, int], terms: dict[str, Any], told: MessageKind
+    work: Work, activity: _Activity, free: dict[int | None, int], terms: dict[str, Any], told: MessageKind
 ) -> int:
     given = 0
     while sum(free.values()) > 0:
@@ -110,39 +156,29 @@ def _give(
         if not places:
             break
         # One after another, in their order: the database refuses whoever passes somebody that stands ahead.
-        work.session.connection().execute(
-            _GIVE, [{"of": row.seq, "pool": pool, **terms} for row, pool in places]
-        )
-        _tell(work, activity, [row.person_id for row, _ in places], terms, told)
+        for turn, pool in places:
+            _GIVE.all(work.session, {"of": turn.seq, "pool": pool, **terms})
+        _tell(work, activity, [turn.person_id for turn, _ in places], terms, told)
         given += len(places)
     return given
 
 
-def _next_in_line(work: Work, activity_id: UUID, free: dict[int | None, int]) -> Sequence[Any]:
-    statement = (
-        select(SignUp.seq, SignUp.person_id, SignUp.pool_mask)
-        .where(
-            SignUp.activity_id == activity_id,
-            SignUp.state == SignUpState.WAITLISTED,
-            SignUp.held_until.is_(None),
-        )
-        .order_by(SignUp.rank, SignUp.seq)
-        .limit(sum(free.values()))
-    )
-    if None not in free:
-        mask = sum(1 << (position - 1) for position in free if position)
-        statement = statement.where(SignUp.pool_mask.bitwise_and(mask) != 0)
-    return work.session.execute(statement).all()
+def _next_in_line(work: Work, activity_id: UUID, free: dict[int | None, int]) -> list[_Turn]:
+    values = {"activity_id": activity_id, "rows": sum(free.values())}
+    if None in free:
+        return _NEXT.all(work.session, values)
+    mask = sum(1 << (position - 1) for position in free if position)
+    return _NEXT_IN_POOLS.all(work.session, {**values, "mask": mask})
 
 
-def _share_out(waiting: Sequence[Any], free: dict[int | None, int]) -> list[tuple[Any, int | None]]:
-    """Return (row, pool) for those who get a place, and take the places from ``free``."""
-    places: list[tuple[Any, int | None]] = []
-    for row in waiting:
-        pool = next(iter(free), None) if None in free else _pool_for(row.pool_mask, free)
+def _share_out(waiting: list[_Turn], free: dict[int | None, int]) -> list[tuple[_Turn, int | None]]:
+    """Return (turn, pool) for those who get a place, and take the places from ``free``."""
+    places: list[tuple[_Turn, int | None]] = []
+    for turn in waiting:
+        pool = next(iter(free), None) if None in free else _pool_for(turn.pool_mask, free)
         if pool not in free:
             continue
-        places.append((row, pool))
+        places.append((turn, pool))
         free[pool] -= 1
         if not free[pool]:
             del free[pool]
@@ -157,7 +193,9 @@ def _pool_for(mask: int, free: dict[int | None, int]) -> int | None:
     return next((pool for pool in free if pool and mask >> (pool - 1) & 1), None)
 
 
-def _tell(work: Work, activity: Any, people: list[UUID], terms: dict[str, Any], told: MessageKind) -> None:
+def _tell(
+    work: Work, activity: _Activity, people: list[UUID], terms: dict[str, Any], told: MessageKind
+) -> None:
     about: dict[str, Any] = {"activity_id": str(activity.id), "title": activity.title}
     if terms["state"] is SignUpState.OFFERED:
         told, about["expires_at"] = MessageKind.PLACE_OFFERED, terms["offer_expires_at"].isoformat()

@@ -221,33 +221,18 @@ def leave(work: Work, activity_id: UUID) -> None:
 
     """
     admission.lock(work, activity_id)
-    row = work.session.execute(
-        select(Activity.starts_at, SignUp.id, SignUp.state)
-        .outerjoin(
-            SignUp,
-            (SignUp.activity_id == Activity.id)
-            & (SignUp.person_id == work.actor.id)
-            & (SignUp.state != SignUpState.CANCELLED),
-        )
-        .where(Activity.id == activity_id, Activity.status.in_(PUBLIC))
-    ).one_or_none()
+    row = sign_ups.to_leave(work, activity_id)
     if row is None:
         raise NoSuchActivity
-    starts_at, sign_up_id, state = row
+    starts_at, sign_up_id, state, is_there = row
     if sign_up_id is None or state is SignUpState.REFUSED:
         return
-    _refuse_present(work, sign_up_id)
+    if is_there:
+        raise AlreadyCheckedIn
     if work.now >= starts_at:
         raise ActivityStarted
     declined = state is SignUpState.OFFERED
     admission.end(work, sign_up_id, CancelCause.DECLINED if declined else CancelCause.LEFT)
-
-
-def _refuse_present(work: Work, sign_up_id: UUID) -> None:
-    # The row first: a check-in on its way holds a share of it (check_in.py), so it is either seen here or refused there.
-    work.session.execute(select(SignUp.id).where(SignUp.id == sign_up_id).with_for_update())
-    if work.session.scalar(select(exists().where(CheckIn.sign_up_id == sign_up_id))):
-        raise AlreadyCheckedIn
 
 
 def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[str, Any]]) -> dict[str, Any]:
@@ -315,7 +300,6 @@ def cancel_for(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> 
     if state is not SignUpState.CANCELLED:
         if work.now >= activity.ends_at:
             raise ActivityOver
-        _refuse_present(work, sign_up_id)
         admission.end(work, sign_up_id, CancelCause.STAFF, reason)
         messages.enqueue(
             work.session, work.now, person_id, MessageKind.SIGN_UP_CANCELLED_BY_STAFF,
@@ -333,6 +317,13 @@ def _of_activity(work: Work, activity_id: UUID, sign_up_id: UUID) -> tuple[UUID,
     if row is None:
         raise NoSuchSignUp
     return row[0], row[1]
+
+
+def _refuse_present(work: Work, sign_up_id: UUID) -> None:
+    # The row first: a check-in on its way holds a share of it (check_in.py), so it is either seen here or refused there.
+    work.session.execute(select(SignUp.id).where(SignUp.id == sign_up_id).with_for_update())
+    if work.session.scalar(select(exists().where(CheckIn.sign_up_id == sign_up_id))):
+        raise AlreadyCheckedIn
 
 
 def excuse(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> dict[str, Any]:
@@ -357,7 +348,7 @@ def excuse(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> dict
     work.session.execute(
         update(SignUp)
         .where(SignUp.id == sign_up_id)
-        .values(excused_at=work.now, excused_by=work.actor.id, excuse_reason=reason)
+        .values(updated_at=work.now, excused_at=work.now, excused_by=work.actor.id, excuse_reason=reason)
         .execution_options(synchronize_session=False)
     )
     return sign_ups.sign_up_for_staff(work, sign_up_id)
