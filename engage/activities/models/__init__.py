@@ -10,6 +10,7 @@ from engage.activities.models.activity import (
     QuestionKind,
 )
 from engage.activities.models.admission import MAX_APPLICATIONS, MAX_POOLS, Audience, LotteryDraw, Pool
+from engage.activities.models.scans import ScanConflict, ScanKind, ScanResult
 from engage.activities.models.sign_up import (
     HOLDS_PLACE,
     UNRANKED,
@@ -42,6 +43,9 @@ __all__ = [
     "Project",
     "ProjectStatus",
     "QuestionKind",
+    "ScanConflict",
+    "ScanKind",
+    "ScanResult",
     "SignUp",
     "SignUpState",
 ]
