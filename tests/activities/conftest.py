@@ -26,6 +26,12 @@ def door(frozen, make, as_user):
         def youth(self):
             return as_user(self.person.id)
 
+        def scan(self, code=None):
+            return self.youth().post(f"{self.url}/check-in", json={"code": code or self.code()})
+
+        def upload(self, items, **body):
+            return self.officer().post(f"{self.url}/check-ins", json={"items": items, **body})
+
         def code(self):
             return self.officer().get(f"{self.url}/check-in-code").json["code"]
 

@@ -14,10 +14,6 @@ from engage.activities.models import ActivityStatus, CheckIn, SignUp, SignUpStat
 from engage.core import ids
 
 
-def scan(door, code):
-    return door.youth().post(f"{door.url}/check-in", json={"code": code})
-
-
 def test_the_code_is_shown_as_text_and_picture_and_dies_after_a_minute(door, frozen):
     shown = door.officer().get(f"{door.url}/check-in-code").json
     assert shown["shown_until"] == "2026-10-01T10:00:30+08:00"
@@ -33,23 +29,23 @@ def test_the_code_is_shown_as_text_and_picture_and_dies_after_a_minute(door, fro
 def test_a_code_is_taken_for_sixty_seconds(door, frozen, later, status):
     code = door.code()
     frozen.move(seconds=later)
-    assert scan(door, code).status_code == status
+    assert door.scan(code).status_code == status
 
 
 def test_a_code_of_the_future_or_of_another_activity_is_not_taken(door, frozen, make, as_user):
     other = make.activity(org=door.org, starts_at=frozen.now)
     code = door.officer().get(f"/v1/activities/{other.id}/check-in-code").json["code"]
-    assert scan(door, code).json["code"] == "check_in_code_invalid"
+    assert door.scan(code).json["code"] == "check_in_code_invalid"
     frozen.move(seconds=30)
     ahead = door.code()
     frozen.move(seconds=-30)
-    assert scan(door, ahead).json["code"] == "check_in_code_invalid"
+    assert door.scan(ahead).json["code"] == "check_in_code_invalid"
 
 
 def test_checking_in_twice_is_once(door, frozen, database):
-    first = scan(door, door.code().lower())
+    first = door.scan(door.code().lower())
     frozen.move(minutes=5)
-    again = scan(door, "AAAAAAAA")
+    again = door.scan("AAAAAAAA")
     assert (first.status_code, again.status_code) == (200, 200)
     assert again.json == first.json
     assert first.json == {
@@ -76,10 +72,10 @@ def test_whoever_has_no_place_cannot_check_in(door, make, as_user):
 def test_check_in_has_its_time(door, frozen, make):
     code = door.code()
     frozen.move(hours=-2)
-    assert scan(door, code).json["code"] == "check_in_not_open"
+    assert door.scan(code).json["code"] == "check_in_not_open"
     assert door.officer().get(f"{door.url}/check-in-code").json["code"] == "check_in_not_open"
     frozen.set(door.activity.ends_at)
-    assert scan(door, code).json["code"] == "activity_over"
+    assert door.scan(code).json["code"] == "activity_over"
     assert len(door.code()) == 8, "for those who leave last"
     frozen.move(hours=1)
     assert door.officer().get(f"{door.url}/check-in-code").json["code"] == "activity_over"
@@ -88,13 +84,13 @@ def test_check_in_has_its_time(door, frozen, make):
 def test_a_cancelled_activity_takes_no_check_in(door):
     code = door.code()
     door.officer().post(f"{door.url}/cancellation", json={"reason": "停电"})
-    assert scan(door, code).json["code"] == "activity_cancelled"
+    assert door.scan(code).json["code"] == "activity_cancelled"
     draft = f"/v1/activities/{ids.new_id()}"
     assert door.youth().post(f"{draft}/check-in", json={"code": code}).json["code"] == "no_such_activity"
 
 
 def test_who_is_there_cannot_leave_or_be_cancelled(door):
-    scan(door, door.code())
+    door.scan()
     assert door.youth().delete(f"{door.url}/sign-up").json["code"] == "already_checked_in"
     entry = door.officer().get(f"{door.url}/sign-ups").json["items"][0]
     assert (entry["attendance"], entry["check_in_method"]) == ("attended", "code")
@@ -108,7 +104,7 @@ def leave(door, code):
 
 
 def test_checking_out_tells_how_long_one_was_there_and_may_be_repeated(door, frozen):
-    scan(door, door.code())
+    door.scan()
     frozen.set(door.activity.starts_at + timedelta(minutes=90, seconds=50))
     first = leave(door, door.code())
     assert first.json == {
@@ -127,7 +123,7 @@ def test_who_has_not_come_cannot_leave(door, frozen, make, as_user):
     assert leave(door, door.code()).json["code"] == "not_checked_in"
     assert leave(door, "AAAAAAAA").json["code"] == "check_in_code_invalid"
     code = door.code()
-    scan(door, code)
+    door.scan(code)
     frozen.move(hours=-2)
     assert leave(door, code).json["code"] == "check_in_not_open"
     frozen.set(door.activity.ends_at + timedelta(hours=1))
@@ -175,7 +171,7 @@ def test_a_check_in_waits_for_a_cancellation_on_its_way(door, database):
 def test_feedback_is_for_those_who_were_there(door, frozen):
     rate = lambda **body: door.youth().put(f"{door.url}/feedback", json={"stars": 5, **body})
     assert rate().json["code"] == "not_checked_in"
-    scan(door, door.code())
+    door.scan()
     assert door.youth().get(f"{door.url}/feedback").json["code"] == "no_feedback"
     given = rate(text="很好").json
     assert (given["stars"], given["text"], given["editable_until"]) == (
@@ -195,7 +191,7 @@ def test_feedback_is_for_those_who_were_there(door, frozen):
 
 
 def test_stars_are_one_to_five_and_the_activity_exists(door):
-    scan(door, door.code())
+    door.scan()
     for stars, code in [(0, "too_small"), (6, "too_large"), (4.5, "not_whole_number"), (None, "null")]:
         answer = door.youth().put(f"{door.url}/feedback", json={"stars": stars})
         assert answer.json["errors"][0]["code"] == code
