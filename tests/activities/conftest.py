@@ -20,6 +20,9 @@ def door(frozen, make, as_user):
         officer_id = make.staff(Role.OFFICER, org=org).id
         person = make.person()
 
+        def as_user(self, person_id):
+            return as_user(person_id)
+
         def officer(self):
             return as_user(self.officer_id)
 

@@ -1,0 +1,355 @@
+"""What staff record at the door without signal: taken in item by item, the same in any order, nobody lost."""
+
+from __future__ import annotations
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from counting import count_statements
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, func, select, update
+
+from engage.activities.models import Activity, CheckIn, SignUp, SignUpState
+from engage.core import ids
+from engage.identity.models import PersonStatus
+from engage.messages.models import OutboxEntry
+from engage.orgs.models import Role
+
+
+def item(person, at, **more):
+    return {"person_id": str(getattr(person, "id", person)), "scanned_at": at.isoformat(), **more}
+
+
+def results(answer):
+    return [(row["result"], row["code"]) for row in answer.json["results"]]
+
+
+def presence(database, person):
+    with database.reading() as db:
+        return db.execute(
+            select(
+                CheckIn.arrived_at, CheckIn.left_at, CheckIn.method, CheckIn.checked_in_by, CheckIn.over_capacity
+            ).where(CheckIn.person_id == person.id)
+        ).one_or_none()  # fmt: skip
+
+
+def state_of(database, person):
+    with database.reading() as db:
+        return db.scalar(select(SignUp.state).where(SignUp.person_id == person.id))
+
+
+def test_a_batch_made_offline_is_taken_item_by_item_and_may_be_replayed(
+    door, frozen, make, as_user, database
+):
+    second, waiting, stranger = make.person(), make.person(), make.person()
+    for person in (second, waiting):
+        as_user(person.id).put(f"{door.url}/sign-up", json={})
+    door.scan()
+    frozen.set(door.activity.ends_at + timedelta(days=1))
+    at = door.activity.starts_at + timedelta(minutes=5)
+    items = [item(person, at) for person in (second, door.person, waiting, stranger, second)]
+    items += [
+        item(second, door.activity.starts_at - timedelta(hours=3)),
+        item(second, door.activity.ends_at),
+        item(second, frozen.now + timedelta(hours=1)),
+        item(ids.new_id(), at, walk_in=True),
+    ]
+    sent = door.upload(items)
+    assert results(sent) == [
+        ("accepted", None),
+        ("already", None),
+        ("conflict", "sign_up_not_confirmed"),
+        ("conflict", "no_such_sign_up"),
+        ("already", None),
+        ("conflict", "outside_activity"),
+        ("conflict", "outside_activity"),
+        ("conflict", "clock_ahead"),
+        ("conflict", "no_such_person"),
+    ]
+    with database.reading() as db:
+        before = db.execute(select(CheckIn).order_by(CheckIn.person_id)).all()
+    frozen.move(minutes=1)
+    again = door.upload(items)
+    assert results(again)[0] == ("already", None)
+    with database.reading() as db:
+        assert db.execute(select(CheckIn).order_by(CheckIn.person_id)).all() == before, "a replay"
+        row = db.execute(
+            select(CheckIn.checked_in_at, CheckIn.claimed_at, CheckIn.arrived_at, CheckIn.checked_in_by).where(
+                CheckIn.person_id == second.id
+            )
+        ).one()  # fmt: skip
+    received = frozen.now - timedelta(minutes=1)
+    assert row == (received, at, at, door.officer_id), "received by our clock, arrived by the device's"
+
+
+def test_batches_are_bounded_in_size_and_time(door, frozen):
+    one = item(door.person, frozen.now)
+    assert door.upload([]).json["errors"][0]["code"] == "too_short"
+    assert door.upload([one] * 501).json["errors"][0]["code"] == "too_long"
+    frozen.set(door.activity.ends_at + timedelta(days=7))
+    assert door.upload([one]).json["code"] == "activity_over"
+
+
+def test_a_summarised_activity_takes_no_batch(door, frozen):
+    frozen.set(door.activity.ends_at)
+    door.officer().post(f"{door.url}/closure", json={"summary": "完"})
+    assert door.upload([item(door.person, door.activity.starts_at)]).json["code"] == "activity_over"
+
+
+def test_the_earliest_arrival_and_the_latest_departure_count(door, frozen, make, database):
+    door.scan()
+    colleague = make.staff(Role.OFFICER, org=door.org)
+    at = frozen.now
+    frozen.move(hours=2)
+    sent = door.upload(
+        [
+            item(door.person, at - timedelta(minutes=9)),
+            item(door.person, at - timedelta(minutes=4)),
+            item(door.person, at + timedelta(minutes=70), kind="out"),
+            item(door.person, at + timedelta(minutes=60), kind="out"),
+        ]
+    )
+    assert [result for result, _ in results(sent)] == ["accepted", "already", "accepted", "already"]
+    assert presence(database, door.person) == (
+        at - timedelta(minutes=9), at + timedelta(minutes=70), "staff", door.officer_id, False
+    )  # fmt: skip
+    assert colleague.id != door.officer_id
+
+
+def test_who_is_seen_leaving_was_there(door, frozen, database):
+    frozen.set(door.activity.ends_at + timedelta(hours=2))
+    last = door.activity.ends_at + timedelta(minutes=59)
+    sent = door.upload(
+        [
+            item(door.person, last, kind="out"),
+            item(door.person, last + timedelta(minutes=1), kind="out"),
+        ]
+    )
+    assert results(sent) == [("accepted", None), ("conflict", "outside_activity")]
+    assert presence(database, door.person)[:2] == (last, last)
+    door.upload([item(door.person, door.activity.starts_at)])
+    assert presence(database, door.person)[:2] == (door.activity.starts_at, last)
+
+
+def test_a_scanned_code_has_to_be_of_this_activity_and_time(door, frozen, make, database):
+    other = make.activity(org=door.org, starts_at=frozen.now)
+    code = door.code()
+    foreign = door.officer().get(f"/v1/activities/{other.id}/check-in-code").json["code"]
+    at = frozen.now
+    frozen.move(hours=1)
+    five = timedelta(minutes=5)
+    sent = door.upload(
+        [
+            item(door.person, at, code=foreign),
+            item(door.person, at + timedelta(minutes=6), code=code),
+            item(door.person, at - timedelta(minutes=6), code=code),
+        ]
+    )
+    assert results(sent) == [("conflict", "check_in_code_invalid")] * 3
+    assert presence(database, door.person) is None
+    sent = door.upload([item(door.person, at + five, code=code), item(door.person, at - five, code=code)])
+    assert results(sent) == [("accepted", None)] * 2, "clocks may differ by five minutes"
+
+
+@pytest.fixture
+def crowd(door, frozen, make, as_user, database):
+    """Two confirmed (who came), and one person in every other state that can walk in; the queue has closed."""
+    second = make.person()
+    as_user(second.id).put(f"{door.url}/sign-up", json={})
+    with database.transaction() as session:
+        session.execute(update(Activity).values(offers_from_at=frozen.now, queue_closes_at=frozen.now))
+    others = {
+        state: make.sign_up(door.activity, state=state).person_id
+        for state in (SignUpState.APPLIED, SignUpState.REFUSED, SignUpState.WAITLISTED)
+    }
+    return SimpleNamespace(confirmed=[door.person, second], others=others, stranger=make.person())
+
+
+def test_whoever_walks_in_is_taken_in_beyond_the_capacity_and_marked(door, frozen, crowd, make, database):
+    at = frozen.now
+    walking = [*crowd.others.values(), crowd.stranger.id]
+    items = [item(person, at) for person in crowd.confirmed]
+    items += [
+        item(person, at + timedelta(minutes=minute), walk_in=True) for minute, person in enumerate(walking, 1)
+    ]
+    frozen.move(minutes=30)
+    refused = door.upload([{**one, "walk_in": False} for one in items[2:]])
+    assert results(refused) == [
+        *[("conflict", "sign_up_not_confirmed")] * 3,
+        ("conflict", "no_such_sign_up"),
+    ]
+    sent = door.upload(items)
+    assert results(sent) == [("accepted", None)] * 6
+    assert [row["over_capacity"] for row in sent.json["results"]] == [False, False, True, True, True, True]
+    with database.reading() as db:
+        assert db.scalar(
+            select(func.count()).select_from(SignUp).where(SignUp.state == SignUpState.WALK_IN)
+        ) == len(walking)
+        assert db.execute(select(Activity.taken, Activity.waiting, Activity.applied)).one() == (2, 0, 0)
+    listed = door.officer().get(f"{door.url}/sign-ups").json["items"]
+    assert [row["attendance"] for row in listed] == ["attended"] * 2 + ["walk_in"] * 4
+
+
+def test_a_walk_in_takes_the_room_of_who_has_left_or_has_not_come(door, frozen, crowd, make, database):
+    at = frozen.now
+    frozen.move(hours=1)
+    minutes = lambda number: at + timedelta(minutes=number)
+    first, second, third = make.person(), make.person(), make.person()
+    sent = door.upload(
+        [
+            item(crowd.confirmed[0], minutes(0)),
+            item(first, minutes(1), walk_in=True),  # the other confirmed one has not come
+            item(second, minutes(2), walk_in=True),
+            item(crowd.confirmed[0], minutes(3), kind="out"),
+            item(first, minutes(4), kind="out", walk_in=True),
+            item(third, minutes(5), walk_in=True),
+        ]
+    )
+    over = {row["person_id"]: row["over_capacity"] for row in sent.json["results"]}
+    assert [over[str(person.id)] for person in (first, second, third)] == [False, True, False]
+    # Somebody whose arrival is reported later had come before them.
+    door.upload([item(crowd.confirmed[1], minutes(0))])
+    assert all(presence(database, person).over_capacity for person in (first, second, third))
+
+
+def test_an_offer_that_walks_in_is_free_for_the_next(door, frozen, make, as_user, database):
+    second, offered, waiting = make.person(), make.person(), make.person()
+    with database.transaction() as session:
+        session.execute(update(Activity).values(capacity=3))
+    as_user(second.id).put(f"{door.url}/sign-up", json={})
+    make.sign_up(
+        door.activity,
+        offered,
+        state=SignUpState.OFFERED,
+        offered_at=frozen.now,
+        offer_expires_at=door.activity.starts_at,
+    )
+    as_user(waiting.id).put(f"{door.url}/sign-up", json={})
+    assert state_of(database, waiting) is SignUpState.WAITLISTED
+    assert results(door.upload([item(offered, frozen.now, walk_in=True)])) == [("accepted", None)]
+    assert state_of(database, offered) is SignUpState.WALK_IN
+    assert state_of(database, waiting) is SignUpState.CONFIRMED
+    with database.reading() as db:
+        told = db.scalars(select(OutboxEntry.person_id).where(OutboxEntry.kind == "sign_up_promoted"))
+        assert list(told) == [waiting.id]
+
+
+@pytest.mark.parametrize("status", [PersonStatus.SUSPENDED, PersonStatus.CLOSED])
+def test_who_has_no_account_any_more_does_not_walk_in(door, frozen, make, status):
+    gone = make.person(status=status)
+    assert results(door.upload([item(gone, frozen.now, walk_in=True)])) == [("conflict", "no_such_person")]
+
+
+def test_a_confirmed_person_is_no_walk_in_whatever_the_device_thinks(door, frozen, database):
+    door.upload([item(door.person, frozen.now, walk_in=True)])
+    assert state_of(database, door.person) is SignUpState.CONFIRMED
+
+
+REPORTS = st.lists(
+    st.tuples(
+        st.integers(0, 6),  # who
+        st.integers(0, 8),  # when
+        st.sampled_from(["in", "in", "out"]),
+        st.booleans(),  # taken for a walk-in
+        st.integers(0, 1),  # by which device
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(reports=REPORTS, data=st.data())
+def test_two_devices_leave_the_same_rows_in_whatever_order_they_upload(
+    reports, data, door, frozen, crowd, make, as_user, database
+):
+    devices = [door.officer_id, make.staff(Role.OFFICER, org=door.org).id]
+    people = [
+        *(person.id for person in crowd.confirmed),
+        *crowd.others.values(),
+        crowd.stranger.id,
+        ids.new_id(),
+    ]
+    start = door.activity.starts_at
+    frozen.set(start + timedelta(hours=1))
+
+    def upload(batches):
+        with database.transaction() as session:
+            session.execute(delete(CheckIn))
+            session.execute(delete(SignUp).where(SignUp.person_id == crowd.stranger.id))
+            for state, person_id in crowd.others.items():
+                session.execute(update(SignUp).where(SignUp.person_id == person_id).values(state=state))
+        for device, batch in batches:
+            items = [
+                item(people[who], start + timedelta(minutes=when), kind=kind, walk_in=walk_in)
+                for who, when, kind, walk_in, _ in batch
+            ]
+            as_user(devices[device]).post(f"{door.url}/check-ins", json={"items": items})
+        with database.reading() as db:
+            return (
+                db.execute(
+                    select(
+                        CheckIn.person_id, CheckIn.arrived_at, CheckIn.left_at, CheckIn.method, CheckIn.claimed_at,
+                        CheckIn.checked_in_by, CheckIn.over_capacity,
+                    ).order_by(CheckIn.person_id)
+                ).all(),
+                db.execute(select(SignUp.person_id, SignUp.state).order_by(SignUp.person_id)).all(),
+                db.execute(select(Activity.taken, Activity.waiting, Activity.applied).where(Activity.id == door.activity.id)).all(),
+            )  # fmt: skip
+
+    def split(order):
+        """Batches of neighbours of one device, some of them cut."""
+        batches = []
+        for device, neighbours in itertools.groupby(order, key=lambda report: report[4]):
+            group = list(neighbours)
+            cut = data.draw(st.integers(0, len(group)))
+            batches += [(device, part) for part in (group[:cut], group[cut:]) if part]
+        return batches
+
+    first = upload(split(reports))
+    assert upload(split(data.draw(st.permutations(reports)))) == first
+
+
+def test_an_upload_waits_for_a_check_in_on_its_way_and_keeps_both(door, frozen, make, database):
+    """The code on one phone and the staff's upload at the same moment are one presence, with the earlier arrival."""
+    people = [door.person, *(make.person() for _ in range(7))]
+    with database.transaction() as session:
+        session.execute(update(Activity).values(capacity=8))
+    for person in people[1:]:
+        make.sign_up(door.activity, person)
+    earlier = frozen.now - timedelta(minutes=3)
+    code, officer = door.code(), door.officer()
+    callers = [door.as_user(person.id) for person in people]
+    with ThreadPoolExecutor(len(people) + 1) as threads:
+        scans = [
+            threads.submit(lambda caller=caller: caller.post(f"{door.url}/check-in", json={"code": code}))
+            for caller in callers
+        ]
+        items = [item(person, earlier) for person in people]
+        batch = threads.submit(lambda: officer.post(f"{door.url}/check-ins", json={"items": items}))
+        assert {scan.result().status_code for scan in scans} == {200}
+        assert {result for result, _ in results(batch.result())} == {"accepted"}
+    with database.reading() as db:
+        assert set(db.execute(select(CheckIn.arrived_at, CheckIn.method)).all()) == {(earlier, "staff")}
+
+
+def test_a_batch_of_any_size_takes_as_many_statements(door, frozen, make, app, database):
+    with database.transaction() as session:
+        session.execute(update(Activity).values(capacity=400))
+    people = [make.person() for _ in range(120)]
+    for person in people[:60]:
+        make.sign_up(door.activity, person)
+    officer = door.officer()
+
+    def count(confirmed, walking):
+        items = [item(person, frozen.now) for person in confirmed]
+        items += [item(person, frozen.now, walk_in=True) for person in walking]
+        with count_statements(app) as sent:
+            answer = officer.post(f"{door.url}/check-ins", json={"items": items})
+        assert set(results(answer)) == {("accepted", None)}
+        return len(sent)
+
+    assert count(people[:1], people[60:61]) == count(people[1:60], people[61:]) <= 11
