@@ -15,9 +15,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as the tests have it
 
 from faults import disk, stage
+from faults.invariants import violations
 from faults.journal import now
 from faults.kinds import FAULTS, HANGING, Fault
-from faults.rush import Rush, Verdict, still_wrong
+from faults.rush import Rush, Verdict
 
 KILLS = (
     ("PostgreSQL", "worker"), ("SQLite", "worker"), ("PostgreSQL", "gunicorn"), ("PostgreSQL", "service"),
@@ -123,7 +124,7 @@ class _on_small_disk(ExitStack):  # noqa: N801 - used as a function
 def _run(engine: str, ready: stage.Stage, names: dict[str, int], seed: int) -> Iterator[Result]:
     if "statement" in names:
         ready.administer(HANGING)
-    done: list[tuple[Result, Rush]] = []
+    done: list[tuple[Result, Rush, Verdict]] = []
     for name, times in names.items():
         result = Result(engine, FAULTS[name])
         for turn in range(times):
@@ -131,7 +132,7 @@ def _run(engine: str, ready: stage.Stage, names: dict[str, int], seed: int) -> I
             verdict = rush.run(FAULTS[name].inject)
             result.verdicts.append(verdict)
             result.wrong += [f"turn {turn}: {line}" for line in verdict.wrong]
-            done.append((result, rush))
+            done.append((result, rush, verdict))
             print(
                 f"{engine}, {name} {turn + 1}/{times}: {verdict.tries} requests, {verdict.acknowledged} acknowledged, "
                 f"wrong {len(verdict.wrong)}, back after {verdict.recovery:.2f} s, {dict(Counter(verdict.failures))}",
@@ -139,8 +140,8 @@ def _run(engine: str, ready: stage.Stage, names: dict[str, int], seed: int) -> I
             )
         yield result
     # What was acknowledged long ago must have outlived every later fault too.
-    for result, rush in done:
-        later = still_wrong(rush, ready.held(rush.activity_id))
+    for result, rush, verdict in done:
+        later = violations(ready.held(rush.activity_id), verdict.told)
         result.wrong += [f"at the end: {line}" for line in later if line not in result.wrong]
 
 

@@ -45,8 +45,10 @@ class Client:
         """Ask until there is a definite answer; with ``leave_early`` walk away from the first try."""
         asked_at = now()
         pause = _FIRST_PAUSE_SECONDS
+        tries = 0
         while now() - asked_at < _PATIENCE_SECONDS and not self._journal.given_up:
             sent_at = now()
+            tries += 1
             try:
                 status, headers, body = self._exchange(request, leave_early=leave_early)
             except Gone:
@@ -59,7 +61,7 @@ class Client:
                 self.close()
             else:
                 if not self._is_to_be_repeated(request, status, headers, body):
-                    answer = Answer(request.person_id, request.verb, status, body, asked_at, now())
+                    answer = Answer(request.person_id, request.verb, status, body, asked_at, now(), tries)
                     self._journal.answered(answer, sent_at)
                     return answer
                 self._journal.failed(str(body.get("code", status)))

@@ -107,12 +107,15 @@ class _Story:
     known: list[UUID] = field(default_factory=list)
     live: UUID | None = None
     was_confirmed: bool = False
+    open: int = 0  # refusals that an earlier try may still have overtaken
 
     def hear(self, answer: Answer) -> Iterator[str]:
         if answer.verb in LEAVING and answer.status < 300:
             self.live, self.was_confirmed = None, False
         elif answer.verb in ENTERING and answer.sign_up_id is None and self.live is not None:
             yield f"refused ({answer.body.get('code')}) although {self.live} was live"
+        elif answer.is_open:
+            self.open += 1
         elif answer.verb in ENTERING and answer.sign_up_id is not None:
             yield from self._enter(answer.sign_up_id, answer.state)
 
@@ -133,6 +136,10 @@ def _one_person(rows: list[Row], told: list[Answer]) -> Iterator[str]:
     story = _Story()
     for answer in told:
         yield from story.hear(answer)
+    unknown = [row for row in rows if row.id not in story.known]
+    if len(unknown) > story.open:
+        yield f"never told of {[row.id for row in unknown]}"
+    rows = [row for row in rows if row.id in story.known]
     if [row.id for row in rows] != story.known:
         yield f"told of {story.known}, the database has {[row.id for row in rows]}"
     alive = [row for row in rows if row.state != "cancelled"]
@@ -144,21 +151,31 @@ def _one_person(rows: list[Row], told: list[Answer]) -> Iterator[str]:
 
 def _arrival(held: Held, answers: list[Answer]) -> Iterator[str]:
     """Who had an answer before somebody else asked stands before them."""
+    first = _first_told(held, answers)
     seq = {row.id: row.seq for row in held.rows}
-    first: dict[UUID, Answer] = {}
-    for answer in answers:
-        if answer.verb in ENTERING and answer.sign_up_id in seq:
-            first.setdefault(answer.sign_up_id, answer)
-    served = sorted(first.items(), key=lambda item: item[1].answered_at)
+    served = sorted(first, key=lambda sign_up_id: first[sign_up_id][1])
     highest, last, done = 0, None, 0
-    for sign_up_id, answer in sorted(first.items(), key=lambda item: item[1].asked_at):
-        while done < len(served) and served[done][1].answered_at < answer.asked_at:
-            highest, last = max(
-                (highest, last), (seq[served[done][0]], served[done][0]), key=lambda pair: pair[0]
-            )
+    for sign_up_id in sorted(first, key=lambda sign_up_id: first[sign_up_id][0]):
+        while first[served[done]][1] < first[sign_up_id][0]:
+            if seq[served[done]] > highest:
+                highest, last = seq[served[done]], served[done]
             done += 1
         if seq[sign_up_id] < highest:
             yield f"{sign_up_id} asked after {last} had its answer, and stands before it"
+
+
+def _first_told(held: Held, answers: list[Answer]) -> dict[UUID, tuple[float, float]]:
+    """Return for each sign-up when it was asked for, and when the person was first told of it."""
+    known = {row.id for row in held.rows}
+    first: dict[UUID, tuple[float, float]] = {}
+    open_since: dict[UUID, float] = {}
+    for answer in answers:
+        if answer.is_open:
+            open_since.setdefault(answer.person_id, answer.asked_at)
+        elif answer.verb in ENTERING and answer.sign_up_id in known and answer.sign_up_id not in first:
+            asked_at = open_since.pop(answer.person_id, answer.asked_at)
+            first[answer.sign_up_id] = (asked_at, answer.answered_at)
+    return first
 
 
 def truth(held: Held, answers: Iterable[Answer]) -> list[str]:

@@ -23,6 +23,12 @@ class Answer:
     body: dict[str, Any]
     asked_at: float  # when the first try was sent
     answered_at: float
+    tries: int = 1
+
+    @property
+    def is_open(self) -> bool:
+        """A refusal of a repeated try: an earlier one, given up by the client, may still get what is freed later."""
+        return self.verb in ENTERING and self.status >= 400 and self.tries > 1
 
     @property
     def sign_up_id(self) -> UUID | None:

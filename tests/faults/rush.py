@@ -15,6 +15,7 @@ from faults.journal import ENTERING, Answer, Journal
 from faults.stage import Stage
 
 CAPACITY, QUEUE, CLIENTS = 12, 14, 8
+_TURNS_TO_REST = 5
 # What people do, one step after the other, and how many of 56 do it. "added" and "cancelled" are done by staff.
 SCRIPTS: dict[tuple[str, ...], int] = {
     ("join",): 20,
@@ -54,6 +55,7 @@ class Person:
 class Verdict:
     """What came of a rush."""
 
+    told: list[Answer]
     tries: int
     acknowledged: int
     repeated: int
@@ -105,10 +107,10 @@ class Rush:
             for thread in threads:
                 thread.join()
         told = list(self.journal.answers)
-        asked_again = self._ask_again()
-        held = self.stage.held(self.activity_id)
+        held, asked_again = self._at_rest()
         wrong = [*self.journal.wrong, *violations(held, told), *truth(held, asked_again)]
         return Verdict(
+            told=told,
             tries=self.journal.tries,
             acknowledged=self.journal.acknowledged,
             repeated=self.journal.tries - len(self.journal.answers),
@@ -117,10 +119,6 @@ class Rush:
             failures=dict(self.journal.failures),
             wrong=wrong,
         )
-
-    def told(self) -> list[Answer]:
-        """Return every definite answer of this rush."""
-        return list(self.journal.answers)
 
     def _act(self, choose: random.Random) -> None:
         client = Client(self.stage.service.port, self.journal, choose)
@@ -161,9 +159,19 @@ class Rush:
             return Request(person.id, verb, "GET", f"{activity}/sign-up", token)
         return Request(person.id, verb, "PUT", f"{activity}/sign-up", token, {})
 
-    def _ask_again(self) -> list[Answer]:
-        """Let everybody repeat themselves now that it is over: those with a sign-up sign up again, the others look."""
+    def _at_rest(self) -> tuple[Held, list[Answer]]:
+        """Let everybody repeat themselves now that it is over; once more while tries without a client still arrive."""
         held = self.stage.held(self.activity_id)
+        for _ in range(_TURNS_TO_REST):
+            answers = self._ask_again(held)
+            before, held = held, self.stage.held(self.activity_id)
+            if held == before:
+                return held, answers
+        self.journal.complain("the sign-ups go on changing although nobody asks any more")
+        return held, answers
+
+    def _ask_again(self, held: Held) -> list[Answer]:
+        """Those with a sign-up sign up again, the others look."""
         live = {row.person_id for row in held.rows if row.state != "cancelled"}
         client = Client(self.stage.service.port, self.journal, random.Random(0))
         answers = [
@@ -173,8 +181,3 @@ class Rush:
         ]
         client.close()
         return [answer for answer in answers if answer is not None]
-
-
-def still_wrong(rush: Rush, held: Held) -> list[str]:
-    """Judge a rush once more, after all that came later."""
-    return violations(held, rush.told())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -34,8 +35,8 @@ def _answer(verb, person, seq=None, state="confirmed", at=None, status=200, **bo
     return Answer(_id(100 + person), verb, status, body, asked_at, answered_at)
 
 
-def _full(person):
-    return _answer("join", person, status=409, code="activity_full")
+def _full(person, tries=1):
+    return replace(_answer("join", person, status=409, code="activity_full"), tries=tries)
 
 
 WELL = (
@@ -61,7 +62,7 @@ def test_what_is_well_is_not_complained_about():
     [
         (_held(_row(1, "confirmed")), [], "nobody was told of"),
         (_held(), [_answer("join", 1, 1)], "the database has []"),
-        (ONE, [_full(1)], "told of []"),
+        (ONE, [_full(1)], "never told of"),
         (_held(_row(1, "cancelled")), [_answer("join", 1, 1)], "live should be"),
         (
             ONE,
@@ -81,7 +82,7 @@ def test_what_is_well_is_not_complained_about():
         (
             _held(_row(1, "cancelled", 1), _row(2, "confirmed", 1)),
             [_answer("join", 1, 2)],
-            "the database has [UUID",
+            "never told of",
         ),
         (ONE, [_answer("join", 1, 1), _answer("join", 1, 7, at=(20.0, 21.0))], "was live"),
         (
@@ -129,6 +130,17 @@ def test_what_is_well_is_not_complained_about():
 )
 def test_what_is_wrong_is_named(held, answers, complaint):
     assert [sentence for sentence in violations(held, answers) if complaint in sentence]
+
+
+def test_a_try_that_was_given_up_may_still_get_a_place_after_its_repetition_was_refused():
+    refused = replace(_full(1, tries=2), asked_at=1.0, answered_at=2.0)
+    later = _answer("join", 1, 1, at=(5.0, 6.0))
+    other = _answer("join", 2, 2, at=(3.0, 4.0))
+    held = _held(_row(1, "confirmed"), _row(2, "confirmed"))
+    assert violations(held, [refused, other]) == []
+    assert violations(held, [refused, other, later]) == []
+    assert violations(held, [replace(refused, tries=1), other]) != []
+    assert violations(held, [replace(refused, tries=1), other, later]) != []
 
 
 def test_who_asks_again_is_told_what_the_database_has():
