@@ -25,7 +25,7 @@ KILLS = (
     ("SQLite", "service"), ("PostgreSQL", "backend"), ("PostgreSQL", "postgres"),
 )  # fmt: skip
 OTHERS = (
-    ("PostgreSQL", "connections"), ("PostgreSQL through a wire", "answers"), ("PostgreSQL", "cancel"),
+    ("PostgreSQL", "connections"), ("PostgreSQL through a wire", "wire"), ("PostgreSQL", "cancel"),
     ("PostgreSQL", "clients"), ("SQLite", "clients"), ("PostgreSQL", "lock"), ("SQLite", "lock"),
     ("PostgreSQL", "statement"), *((f"SQLite, disk {kind}", "disk") for kind in disk.kinds()),
 )  # fmt: skip

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
+from cli.conftest import until
 
 from faults.journal import now
 from faults.rush import Rush
 
-_LOST_ANSWERS = 12
+_LOST_MESSAGES = 4
 _CUTS = 3
 _REFUSALS = 12
 
@@ -83,10 +84,10 @@ def cancel_statements(rush: Rush) -> float:
     return now()
 
 
-def lose_answers(rush: Rush) -> float:
-    """Cut connections when the statement has run and its answer is on the way."""
-    rush.stage.relay.lose(_LOST_ANSWERS)
-    rush.journal.wait_for_failures(_LOST_ANSWERS // 4)
+def lose_messages(rush: Rush) -> float:
+    """Cut connections before the question arrives, and when the statement has run and its answer is on the way."""
+    rush.stage.relay.lose(_LOST_MESSAGES)
+    until(lambda: rush.stage.relay.has_lost_all)
     return now()
 
 
@@ -157,7 +158,7 @@ FAULTS = {
         Fault("backend", "杀掉 PostgreSQL 的一个进程", "kill -9 of one process of PostgreSQL", kill_backend, is_kill=True),
         Fault("postgres", "杀掉 PostgreSQL 全部进程", "kill -9 of all of PostgreSQL", kill_postgres, is_kill=True),
         Fault("connections", "切断数据库连接", "database connections ended", cut_connections),
-        Fault("answers", "数据库已执行、答复丢失", "database answers lost on the way", lose_answers),
+        Fault("wire", "与数据库之间的请求或答复丢失", "questions to and answers of the database lost", lose_messages),
         Fault("cancel", "语句被中止", "statements cancelled", cancel_statements),
         Fault("clients", "客户端未等答复就离开", "clients gone before the answer", lose_clients),
         Fault("lock", "锁等待超时", "lock time-out", hold_lock),

@@ -1,4 +1,4 @@
-"""A wire between the service and PostgreSQL that can be cut after the statement has run and before its answer arrives."""
+"""A wire between the service and PostgreSQL that is cut before a question arrives, or after it and before its answer."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _SOCKET = ".s.PGSQL.5432"
+_KINDS = ("question", "answer", "question of a commit", "answer of a commit")
 
 
 class Relay:
@@ -20,21 +21,21 @@ class Relay:
         self.url = f"postgresql://engage@/postgres?host={folder}"
         self._target = str(target / _SOCKET)
         self._guard = threading.Lock()
-        self._to_lose = 0
+        self._to_lose = dict.fromkeys(_KINDS, 0)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / _SOCKET))
         self._listener.listen(64)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def lose(self, count: int) -> None:
-        """Swallow the next answers of the database and cut their connections."""
+        """Swallow so many of the next messages of each kind, and cut their connections."""
         with self._guard:
-            self._to_lose += count
+            self._to_lose = dict.fromkeys(_KINDS, count)
 
     @property
-    def lost_all(self) -> bool:
+    def has_lost_all(self) -> bool:
         with self._guard:
-            return self._to_lose == 0
+            return not any(self._to_lose.values())
 
     def close(self) -> None:
         """Take no more connections."""
@@ -52,28 +53,27 @@ class Relay:
                 except OSError:
                     client.close()
                     continue
-                self._start(client, server, is_answer=False)
-                self._start(server, client, is_answer=True)
+                self._start(client, server, "question")
+                self._start(server, client, "answer")
 
-    def _start(self, source: socket.socket, sink: socket.socket, *, is_answer: bool) -> None:
-        threading.Thread(
-            target=self._pass_on, args=(source, sink), kwargs={"is_answer": is_answer}, daemon=True
-        ).start()
+    def _start(self, source: socket.socket, sink: socket.socket, what: str) -> None:
+        threading.Thread(target=self._pass_on, args=(source, sink, what), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket, *, is_answer: bool) -> None:
+    def _pass_on(self, source: socket.socket, sink: socket.socket, what: str) -> None:
         with contextlib.suppress(OSError):
-            while (data := source.recv(65536)) and not (is_answer and self._is_lost()):
+            while (data := source.recv(65536)) and not self._is_lost(what, data):
                 sink.sendall(data)
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
-    def _is_lost(self) -> bool:
+    def _is_lost(self, what: str, data: bytes) -> bool:
+        kind = f"{what} of a commit" if b"COMMIT" in data else what
         with self._guard:
-            if self._to_lose == 0:
+            if not self._to_lose[kind]:
                 return False
-            self._to_lose -= 1
+            self._to_lose[kind] -= 1
             return True
 
 

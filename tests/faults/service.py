@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from benchmarks.servers import Server, free_port
 from cli.conftest import environment, get, until
 
 _START_SECONDS = 60
-_STOP_SECONDS = 25  # longer than Gunicorn's own patience with requests in hand
+_END_SECONDS = 10
 WORKERS = 2
 
 
@@ -31,13 +32,23 @@ class Service:
         self._orphaned: list[int] = []  # groups whose first process was killed
 
     def start(self) -> None:
-        """Start it, again if it ends at once: the workers of a killed one may still hold its address."""
+        """Start it once its address is free (the workers of a killed one hold it until they notice)."""
         deadline = time.monotonic() + _START_SECONDS
+        until(self._address_is_free, _START_SECONDS)
         while not self._is_up():
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the service did not start:\n{self.log()[-4000:]}")
         self._sweep()
         until(lambda: len(self.workers()) == WORKERS)
+
+    def _address_is_free(self) -> bool:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self.port))
+            except OSError:
+                return False
+            return True
 
     def _is_up(self) -> bool:
         process = self._process = self._started()
@@ -84,7 +95,7 @@ class Service:
 
     def _ended(self) -> None:
         if self._process is not None:
-            self._process.wait(timeout=_STOP_SECONDS)
+            self._process.wait(timeout=_END_SECONDS)
             self._orphaned.append(self._process.pid)
 
     def _sweep(self) -> None:
@@ -93,12 +104,9 @@ class Service:
                 os.killpg(self._orphaned.pop(), signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it in order; whatever is left of it at once."""
+        """End all of it at once: what it leaves behind is what the tests have looked at."""
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=_STOP_SECONDS)
-            self._orphaned.append(self._process.pid)
+            self.kill_all()
         self._sweep()
 
     def log(self) -> str:

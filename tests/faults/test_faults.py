@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http.client import HTTPConnection
+
 import pytest
 
 from faults.kinds import FAULTS
@@ -29,9 +31,33 @@ def test_what_is_cut_off_on_postgresql_is_whole_or_not_at_all(postgres_stage, na
     assert _survives(postgres_stage, name).repeated > 0
 
 
-def test_a_sign_up_whose_answer_was_lost_between_database_and_service_is_one_sign_up(wired_stage):
-    assert _survives(wired_stage, "answers").repeated > 0
-    assert wired_stage.relay.lost_all
+def test_what_is_lost_on_the_way_to_the_database_and_back_is_asked_for_once_more(wired_stage):
+    assert _survives(wired_stage, "wire").repeated > 0
+
+
+def test_the_service_finds_a_restarted_database_again_by_itself(postgres_stage):
+    processes = postgres_stage.service.workers()
+    postgres_stage.cluster.kill()
+    assert _status(postgres_stage, "/readyz") == 503
+    assert _status(postgres_stage, "/healthz") == 200
+    postgres_stage.cluster.start()
+    statuses = [_status(postgres_stage, path) for _ in range(20) for path in ("/v1/activities", "/readyz")]
+    assert statuses[-10:] == [200] * 10
+    # A worker learns it from the first connection it tries, and then throws all of that pool away.
+    assert statuses.count(503) <= len(processes)
+    assert set(statuses) <= {200, 503}
+    assert postgres_stage.service.workers() == processes
+
+
+def _status(stage, path):
+    connection = HTTPConnection("127.0.0.1", stage.service.port, timeout=20)
+    connection.request("GET", path)
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    if response.status == 503:
+        assert response.headers["Retry-After"]
+    return response.status
 
 
 def test_a_full_disk_refuses_and_heals_without_a_restart(small_disk_stage):
