@@ -34,14 +34,15 @@ class Service:
     def start(self) -> None:
         """Start it once its address is free (the workers of a killed one hold it until they notice)."""
         deadline = time.monotonic() + _START_SECONDS
-        until(self._address_is_free, _START_SECONDS)
+        until(self.is_address_free, _START_SECONDS)
         while not self._is_up():
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the service did not start:\n{self.log()[-4000:]}")
         self._sweep()
         until(lambda: len(self.workers()) == WORKERS)
 
-    def _address_is_free(self) -> bool:
+    def is_address_free(self) -> bool:
+        """Say whether another server could listen now."""
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

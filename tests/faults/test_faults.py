@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from http.client import HTTPConnection
+import contextlib
+from http.client import HTTPConnection, HTTPException
 
 import pytest
+from cli.conftest import until
 
 from faults.kinds import FAULTS
 from faults.rush import Rush
@@ -24,6 +26,29 @@ def test_a_killed_service_on_sqlite_loses_and_doubles_nothing(sqlite_stage, name
 @pytest.mark.parametrize("name", ["worker", "gunicorn", "backend", "postgres"])
 def test_a_killed_process_on_postgresql_loses_and_doubles_nothing(postgres_stage, name):
     _survives(postgres_stage, name)
+
+
+def test_orphaned_workers_give_their_address_up_although_their_clients_go_on_asking(postgres_stage):
+    service, connections = postgres_stage.service, []
+    for _ in range(8):  # enough to have some at each worker
+        connections.append(HTTPConnection("127.0.0.1", service.port, timeout=20))
+        connections[-1].request("GET", "/healthz")
+        connections[-1].getresponse().read()
+    service.kill_master()
+
+    def still_asking():
+        for connection in connections:
+            with contextlib.suppress(OSError, HTTPException):
+                connection.request("GET", "/healthz")
+                connection.getresponse().read()
+        return service.is_address_free()
+
+    try:
+        until(still_asking, 10)  # Gunicorn's own patience is 20 s
+    finally:
+        for connection in connections:
+            connection.close()
+        service.start()
 
 
 @pytest.mark.parametrize("name", ["connections", "cancel", "clients", "lock"])
