@@ -121,6 +121,13 @@ class Rush:
         )
 
     def _act(self, choose: random.Random) -> None:
+        try:
+            self._serve_the_queue(choose)
+        except Exception as error:
+            self.journal.complain(f"a client broke down: {error!r}")
+            raise
+
+    def _serve_the_queue(self, choose: random.Random) -> None:
         client = Client(self.stage.service.port, self.journal, choose)
         while (person := self._next()) is not None:
             request = self._request(person, person.steps.popleft())
