@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from factories import Factory
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from engage.activities.models import ActivityStatus, SignUpState
+from engage.activities.models import ActivityStatus, HoursCertificate, HoursCertificateEntry, SignUpState
+from engage.activities.models.hours import CODE_PURPOSE, hash_of_code
 from engage.activities.schemas.activity import QuestionIn
 from engage.core import clock
 from engage.core.config import Settings
@@ -41,9 +41,9 @@ class World:
     """Callers by name (their ``Authorization``, None for nobody), and ids by the name of the parameter that takes them."""
 
     callers: dict[str, str | None]
-    ids: dict[str, list[UUID]]
+    ids: dict[str, list[Any]]
 
-    def id_for(self, name: str, pick: int = 0) -> UUID | None:
+    def id_for(self, name: str, pick: int = 0) -> Any:
         """Return an id that a parameter or field of this name can mean."""
         known = self.ids.get(name, [])
         return known[pick % len(known)] if known else None
@@ -100,6 +100,22 @@ def _build(make: Factory, settings: Settings) -> World:
     make.check_in(attended)
     make.feedback(past, member)
 
+    served = make.hours(summarised, member)
+    code = "K7QF-2M4X-AB3D-EFGH-JKLM-NPQR"
+    certificate = make.add(
+        HoursCertificate(
+            person_id=member.id,
+            holder_name=member.name,
+            issuer_name=county.name,
+            from_on=clock.shanghai_day(now),
+            until_on=clock.shanghai_day(now),
+            code_hash=hash_of_code(code),
+            code_sealed=settings.keyring.seal(code, CODE_PURPOSE),
+            issued_at=now,
+        )
+    )
+    make.add(HoursCertificateEntry(certificate_id=certificate.id, entry_id=served.id, person_id=member.id))
+
     enclave = make.enclave_branch(other_county)
     application = make.add(EnclaveApplication(branch_id=enclave.id, person_id=other.id, created_at=now))
     make.add(EnclaveParticipation(branch_id=enclave.id, person_id=member.id, joined_at=now))
@@ -134,5 +150,8 @@ def _build(make: Factory, settings: Settings) -> World:
             "application_id": [application.id],
             "cluster_id": [cluster.id],
             "message_id": [message.id],
+            "entry_id": [served.id],
+            "certificate_id": [certificate.id],
+            "verification_code": [code],
         },
     )
