@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
+from psycopg import RawCursor
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 if TYPE_CHECKING:
     from sqlalchemy import BindParameter, ClauseElement, Connection, Dialect, Executable
+    from sqlalchemy.engine.default import DefaultDialect
     from sqlalchemy.sql.compiler import SQLCompiler
 
 R = TypeVar("R", bound=tuple[Any, ...])
@@ -25,6 +27,8 @@ Convert = Callable[[Any], Any]
 # results stay in memory, hence the bound.
 _KEPT: Final = "engage.cursors"
 _MOST_KEPT: Final = 24
+# With its cursors for plain SQL this driver needs not look for values in a statement, each time anew when it is long.
+_RAW: Final = "psycopg"
 
 
 class Prepared(Generic[R]):
@@ -84,17 +88,13 @@ class _Plan:
 
     sql: str
     given: list[tuple[str, Convert | None]]
-    positions: list[str] | None
     columns: list[Any]
     dialect: Dialect
     make: Convert | None
     unpack: Convert | None = None
 
-    def parameters(self, values: Mapping[str, Any]) -> Any:
-        bound = {
-            name: values[name] if convert is None else convert(values[name]) for name, convert in self.given
-        }
-        return bound if self.positions is None else tuple([bound[name] for name in self.positions])
+    def parameters(self, values: Mapping[str, Any]) -> list[Any]:
+        return [values[name] if convert is None else convert(values[name]) for name, convert in self.given]
 
     def learn(self, description: Any) -> Convert:
         """Write the function from fetched rows to finished ones; the driver names the types of the columns."""
@@ -128,18 +128,21 @@ def _compiler(base: Any) -> Any:
 
 
 def _plan(statement: Any, dialect: Dialect, make: Convert | None) -> _Plan:
-    compiled: SQLCompiler = _compiler(dialect.statement_compiler)(dialect, statement)
+    words: Any = dialect
+    if dialect.driver == _RAW:
+        words = cast("type[DefaultDialect]", type(dialect))(paramstyle="numeric_dollar")
+    compiled: SQLCompiler = _compiler(dialect.statement_compiler)(words, statement)
     if compiled.insert_prefetch or compiled.update_prefetch:
         raise TypeError("a prepared statement names every column; defaults are not filled in")
     if any(bind.expanding for bind in compiled.bind_names):
         raise TypeError("a prepared statement has no list of values that is bound when it runs")
+    converters = {
+        name: bind.type.dialect_impl(dialect).bind_processor(dialect)
+        for bind, name in compiled.bind_names.items()
+    }
     return _Plan(
         sql=str(compiled),
-        given=[
-            (name, bind.type.dialect_impl(dialect).bind_processor(dialect))
-            for bind, name in compiled.bind_names.items()
-        ],
-        positions=list(compiled.positiontup) if compiled.positiontup is not None else None,
+        given=[(name, converters[name]) for name in compiled.positiontup or ()],
         columns=_columns(statement),
         dialect=dialect,
         make=make,
@@ -157,7 +160,7 @@ def _fetch(connection: Connection, plan: _Plan, parameters: Any) -> list[Any]:
     if cursor is None:
         if len(kept) >= _MOST_KEPT:
             kept.clear()
-        cursor = kept[plan.sql] = pooled.cursor()
+        cursor = kept[plan.sql] = _cursor(connection)
     for listener in connection.engine.dispatch.before_cursor_execute:
         listener(connection, cursor, plan.sql, parameters, None, False)
     try:
@@ -168,6 +171,11 @@ def _fetch(connection: Connection, plan: _Plan, parameters: Any) -> list[Any]:
     if not rows:
         return rows
     return (plan.unpack or plan.learn(cursor.description))(rows)  # type: ignore[no-any-return]
+
+
+def _cursor(connection: Connection) -> Any:
+    driver: Any = connection.connection.dbapi_connection
+    return RawCursor(driver) if connection.dialect.driver == _RAW else driver.cursor()
 
 
 def _named(connection: Connection, cursor: Any, plan: _Plan, parameters: Any, error: Any) -> BaseException:

@@ -117,11 +117,10 @@ class Postgres:
 
     def replay(self, statement: Any, values: dict[str, Any]) -> list[Any]:
         """Send a statement of the service."""
-        parameters = {
-            key: values[value.name] if isinstance(value, Role) else value
-            for key, value in statement.parameters.items()
-        }
-        return self._connection().execute(statement.sql, parameters).fetchall()
+        parameters = [
+            values[value.name] if isinstance(value, Role) else value for value in statement.parameters
+        ]
+        return psycopg.RawCursor(self._connection()).execute(statement.sql, parameters).fetchall()
 
     def run(self, statement: str, values: dict[str, Any]) -> list[Any]:
         """Send a statement written here, with ``:name`` for values."""
