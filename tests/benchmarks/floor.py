@@ -130,13 +130,14 @@ class Floor:
         row = [self._db.replay(statement, values) for statement in _PLAN["sql"]["detail"]][-1][0]
         (
             summary, org_id, org, county_codes, questions, service_minutes, status_reason, closing_summary, version, *terms,
-            can_manage, sign_up_id, state, turn, created_at, _, checked_in_at,
+            can_manage, sign_up_id, state, turn, created_at, _, offer_expires_at, held_until, decision_reason, checked_in_at,
         ) = row[23:]  # fmt: skip
         mine = None
         if sign_up_id is not None:
             mine = {
                 "id": self._db.id(sign_up_id), "state": state, "position": turn, "created_at": self._db.at(created_at),
-                "checked_in_at": self._db.at(checked_in_at), "attendance": None,
+                "checked_in_at": self._db.at(checked_in_at), "attendance": None, "offer_expires_at": self._db.at(offer_expires_at),
+                "held_until": self._db.at(held_until), "decision_reason": decision_reason,
             }  # fmt: skip
         return {
             **self._card(row[:23], datetime.now(UTC)),
@@ -198,12 +199,13 @@ class Floor:
 
     def _sign_up(self, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         self._known(values)
-        why, sign_up_id, state, created_at, turn = self._db.admit(values)
+        why, sign_up_id, state, created_at, turn, clash_id, clash = self._db.admit(values)
         if why is not None:
             return self._refused(why)
         return "200 OK", {
             "id": self._db.id(sign_up_id), "state": state, "position": turn, "created_at": self._db.at(created_at),
-            "checked_in_at": None, "attendance": None, "answers": [],
+            "checked_in_at": None, "attendance": None, "offer_expires_at": None, "held_until": None, "decision_reason": None, "answers": [],
+            "warnings": [{"code": "overlap", "activity": {"id": self._db.id(clash_id), "name": clash}}] if clash_id else [],
         }  # fmt: skip
 
     @staticmethod

@@ -46,27 +46,41 @@ _TAKES = """
 _WHY = "CASE WHEN sign_up_closes_at <= :now THEN 'sign_up_closed' ELSE 'activity_full' END"
 _STATE = "CASE WHEN taken < capacity AND waiting = 0 THEN 'confirmed' ELSE 'waitlisted' END"
 _COLUMNS = "id, activity_id, person_id, state, answers, starts_at, ends_at, created_at, updated_at"
+# Where else they have a place at that time: the answer warns of it.
+_CLASH = """
+SELECT elsewhere.id, elsewhere.title FROM activity here
+JOIN sign_up other ON other.person_id = :person AND other.ends_at > here.starts_at AND other.starts_at < here.ends_at
+JOIN activity elsewhere ON elsewhere.id = other.activity_id
+WHERE here.id = :activity AND other.state IN ('confirmed', 'offered') AND other.activity_id <> :activity
+AND elsewhere.status = 'published' LIMIT 1
+"""
 # What they have, what they got, or why they got nothing: one statement, as a transaction of its own.
 ADMIT = f"""
-WITH mine AS ({_MINE}), place AS (
+WITH mine AS ({_MINE}), clash AS ({_CLASH}), place AS (
     SELECT id, {_STATE} AS state, waiting + 1 AS turn, starts_at, ends_at FROM activity
     WHERE {_TAKES} AND NOT EXISTS (SELECT FROM mine) FOR NO KEY UPDATE
 ), entry AS (
     INSERT INTO sign_up ({_COLUMNS})
     SELECT :id, :activity, :person, state, '{{}}', starts_at, ends_at, :now, :now FROM place RETURNING id
+), got AS (
+    SELECT NULL AS why, entry.id, state, CAST(:now AS timestamptz), CASE WHEN state = 'waitlisted' THEN turn END FROM entry, place
+    UNION ALL SELECT NULL, id, state, created_at, turn FROM mine
+    UNION ALL SELECT {_WHY}, NULL, NULL, NULL, NULL FROM activity
+    WHERE id = :activity AND NOT EXISTS (SELECT FROM mine) AND NOT EXISTS (SELECT FROM place)
 )
-SELECT NULL AS why, entry.id, state, CAST(:now AS timestamptz), CASE WHEN state = 'waitlisted' THEN turn END FROM entry, place
-UNION ALL SELECT NULL, id, state, created_at, turn FROM mine
-UNION ALL SELECT {_WHY}, NULL, NULL, NULL, NULL FROM activity
-WHERE id = :activity AND NOT EXISTS (SELECT FROM mine) AND NOT EXISTS (SELECT FROM place)
+SELECT got.*, clash.id, clash.title FROM got LEFT JOIN clash ON true
 """
 ADMIT_SQLITE = (
-    f"SELECT NULL, id, state, created_at, turn FROM ({_MINE})",
+    f"SELECT NULL, mine.*, clash.* FROM ({_MINE}) mine LEFT JOIN ({_CLASH}) clash ON true",
+    f"""
+    SELECT clash.* FROM activity LEFT JOIN ({_CLASH}) clash ON true WHERE {_TAKES}
+    """,
     f"""
     INSERT INTO sign_up ({_COLUMNS}) SELECT :id, :activity, :person, {_STATE}, '{{}}', starts_at, ends_at, :now, :now
-    FROM activity WHERE {_TAKES} RETURNING NULL, id, state, created_at, (SELECT waiting + 1 FROM activity WHERE id = :activity)
+    FROM activity WHERE {_TAKES} RETURNING NULL, id, state, created_at,
+    CASE WHEN state = 'waitlisted' THEN (SELECT waiting + 1 FROM activity WHERE id = :activity) END
     """,
-    f"SELECT {_WHY}, NULL, NULL, NULL, NULL FROM activity WHERE id = :activity",
+    f"SELECT {_WHY}, NULL, NULL, NULL, NULL, NULL, NULL FROM activity WHERE id = :activity",
 )
 LOCK = (
     "SELECT title, starts_at FROM activity WHERE id = :activity AND status = 'published' AND starts_at > :now"
@@ -198,15 +212,11 @@ class Sqlite:
 
     def admit(self, values: dict[str, Any]) -> Any:
         """Look first without the queue of writers: a repetition and a refusal need not wait in it."""
-        mine, insert, why = ADMIT_SQLITE
+        mine, chance, insert, why = ADMIT_SQLITE
         rows = self.run(mine, values)
-        if not rows and not self.run(f"SELECT 1 FROM activity WHERE {_TAKES}", values):
-            return self.run(why, values)[0]
-        if not rows:
+        if not rows and (clash := self.run(chance, values)):
             with self.alone():
-                rows = self.run(insert, values)
-            if rows and rows[0][2] != "waitlisted":
-                rows = [(*rows[0][:4], None)]
+                rows = [(*row, *clash[0]) for row in self.run(insert, values)]
         return (rows or self.run(why, values))[0]
 
     @contextmanager
