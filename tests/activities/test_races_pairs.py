@@ -23,9 +23,9 @@ from engage.core import clock
 from engage.messages.models import OutboxEntry
 from engage.orgs.models import Role
 
-EACH = 2  # threads of each path of a pair; a path against itself has twice as many
+EACH = 2  # threads of each path of a pair
 HOUR = timedelta(hours=1)
-SLOTS = 2 * EACH
+SLOTS = 2 * EACH - 1  # people that a pair is about: one of them meets both paths
 
 
 class Stage:
@@ -40,7 +40,7 @@ class Stage:
         self.app, self.database, self.as_user = app, database, as_user
         with database.transaction() as session, app.app_context():
             self._build(Factory(OneTransaction(session), app), start, free, divided=divided)
-        self.kept = {"state": {}, "gone": set()}
+        self.kept: dict[Any, set[str]] = {}
 
     def _build(self, make: Factory, start: timedelta, free: int, *, divided: bool) -> None:
         now = clock.now()
@@ -115,7 +115,7 @@ class Stage:
 
     def expect(self, person_id: Any, *states: str) -> None:
         """Note what was acknowledged: the person is in one of these states in the end; none: in no live one."""
-        self.kept["state"][person_id] = set(states)
+        self.kept[person_id] = set(states)
 
 
 Act = Callable[[], Any]
@@ -195,6 +195,20 @@ def accept(stage: Stage, slot: int) -> Act:
     return act
 
 
+def check_in(stage: Stage, slot: int) -> Act:
+    row = stage.confirmed[slot]
+    client = stage.as_user(row.person_id)
+    code = stage.as_user(stage.officers[slot].id).get(f"{stage.url}/check-in-code").json["code"]
+
+    def act():
+        answer = client.post(f"{stage.url}/check-in", json={"code": code})
+        if answer.status_code == 200:
+            stage.expect(row.person_id, "confirmed")
+        return answer
+
+    return act
+
+
 def _resize(by: int) -> Callable[[Stage, int], Act]:
     def resize(stage: Stage, slot: int) -> Act:
         officer = stage.as_user(stage.officers[slot].id)
@@ -222,7 +236,8 @@ PATHS: dict[str, Callable[[Stage, int], Act]] = {
     "release_held": _settle("release_held"),
 }
 MERGE, CLOSE = "merge_pools", "close_queues"
-ALL = PATHS | {name: _settle(name) for name in (MERGE, CLOSE)}
+AT_THE_DOOR = "check_in"
+ALL = PATHS | {AT_THE_DOOR: check_in} | {name: _settle(name) for name in (MERGE, CLOSE)}
 PAIRS = list(itertools.combinations_with_replacement(PATHS, 2))
 
 
@@ -234,7 +249,9 @@ def stage(frozen, app, database, as_user):
 def race(stage: Stage, paths: tuple[str, ...]) -> list[Any]:
     """Let the threads of some paths run at once; hold what was answered against what is."""
     acts = [
-        ALL[path](stage, turn * EACH + number) for turn, path in enumerate(paths) for number in range(EACH)
+        ALL[path](stage, turn * (EACH - 1) + number)
+        for turn, path in enumerate(paths)
+        for number in range(EACH)
     ]
     answers = at_once(acts)
     failed = [answer.json for answer in answers if not isinstance(answer, int) and answer.status_code >= 500]
@@ -251,7 +268,7 @@ def race(stage: Stage, paths: tuple[str, ...]) -> list[Any]:
         told = [tuple(row) for row in db.execute(select(OutboxEntry.person_id, OutboxEntry.kind))]
     broken = {
         person: (states.get(person), kept)
-        for person, kept in stage.kept["state"].items()
+        for person, kept in stage.kept.items()
         if states.get(person) not in kept
     }
     assert broken == {}, "what was acknowledged is so"
@@ -271,6 +288,11 @@ def test_two_paths_while_a_queue_waits_for_offers(stage, pair):
 
 
 @pytest.mark.parametrize("path", ALL)
+def test_a_path_while_people_check_in(stage, path):
+    race(stage(start=1.5 * HOUR), (AT_THE_DOOR, path))
+
+
+@pytest.mark.parametrize("path", [name for name in ALL if name != AT_THE_DOOR])
 def test_a_path_while_pools_become_one(stage, path):
     race(stage(start=10 * HOUR, free=1, divided=True), (MERGE, path))
 
@@ -286,8 +308,8 @@ def test_promotion_races_cancellation_races_capacity_and_all_the_rest(stage, sta
         race(stage(start=start * HOUR), ("leave", "cancel"))
     everything = stage(start=start * HOUR)
     dice = random.Random(start)
-    acts = [path(everything, slot) for path in PATHS.values() for slot in range(SLOTS)]
+    acts = [path(everything, slot) for path in PATHS.values() for slot in range(2)]
     dice.shuffle(acts)
-    answers = at_once(acts[:20])
+    answers = at_once(acts)
     assert all(isinstance(answer, int) or answer.status_code < 500 for answer in answers)
     assert violations(everything.database) == {}

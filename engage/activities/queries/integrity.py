@@ -42,7 +42,7 @@ class Check:
     name: str
     zh: str
     en: str
-    found: Callable[[datetime], Select[tuple[UUID]]]
+    found: Callable[[datetime], Select[UUID]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +108,20 @@ _POOL_TAKEN: Final = func.coalesce(_POOL_ROWS.c.taken, 0)
 _IS_ON: Final = Activity.status == ActivityStatus.PUBLISHED
 
 
-def _activities(*where: ColumnElement[bool]) -> Select[tuple[UUID]]:
+def _activities(*where: ColumnElement[bool]) -> Select[UUID]:
     return select(Activity.id).outerjoin(_ROWS, _ROWS.c.activity_id == Activity.id).where(*where)
 
 
-def _pools(*where: ColumnElement[bool]) -> Select[tuple[UUID]]:
+def _pools(*where: ColumnElement[bool]) -> Select[UUID]:
     same = and_(_POOL_ROWS.c.activity_id == Pool.activity_id, _POOL_ROWS.c.pool == Pool.position)
     return select(Pool.activity_id).outerjoin(_POOL_ROWS, same).where(*where)
 
 
-def _counter(name: str) -> Callable[[datetime], Select[tuple[UUID]]]:
+def _counter(name: str) -> Callable[[datetime], Select[UUID]]:
     return lambda _: _activities(getattr(Activity, name) != func.coalesce(_ROWS.c[name], 0))
 
 
-def _two_live(_: datetime) -> Select[tuple[UUID]]:
+def _two_live(_: datetime) -> Select[UUID]:
     return (
         select(SignUp.activity_id)
         .where(SignUp.state != SignUpState.CANCELLED)
@@ -130,7 +130,7 @@ def _two_live(_: datetime) -> Select[tuple[UUID]]:
     )
 
 
-def _stranded(now: datetime) -> Select[tuple[UUID]]:
+def _stranded(now: datetime) -> Select[UUID]:
     """Find free places that somebody in the queue could have, while the queue moves."""
     could_have = exists().where(
         SignUp.activity_id == Activity.id,
@@ -174,15 +174,15 @@ def _nobody_would_hear(now: datetime) -> ColumnElement[bool]:
     return and_(Activity.offers_from_at < now, extract("epoch", Activity.queue_closes_at) <= quiet_until)
 
 
-def _places_where(*where: ColumnElement[bool]) -> Select[tuple[UUID]]:
+def _places_where(*where: ColumnElement[bool]) -> Select[UUID]:
     return select(SignUp.activity_id).join(Activity, Activity.id == SignUp.activity_id).where(*where)
 
 
-def _outside_pools(_: datetime) -> Select[tuple[UUID]]:
+def _outside_pools(_: datetime) -> Select[UUID]:
     return _places_where(~Activity.pools_merged, SignUp.state.in_(HOLDS_PLACE), SignUp.pool.is_(None))
 
 
-def _wrong_pool(_: datetime) -> Select[tuple[UUID]]:
+def _wrong_pool(_: datetime) -> Select[UUID]:
     is_there = exists().where(Pool.activity_id == SignUp.activity_id, Pool.position == SignUp.pool)
     return select(SignUp.activity_id).where(
         SignUp.pool.is_not(None),
@@ -190,7 +190,7 @@ def _wrong_pool(_: datetime) -> Select[tuple[UUID]]:
     )
 
 
-def _not_admitted(_: datetime) -> Select[tuple[UUID]]:
+def _not_admitted(_: datetime) -> Select[UUID]:
     return (
         select(CheckIn.activity_id)
         .outerjoin(
@@ -206,29 +206,29 @@ def _not_admitted(_: datetime) -> Select[tuple[UUID]]:
     )
 
 
-def _offers_overdue(now: datetime) -> Select[tuple[UUID]]:
+def _offers_overdue(now: datetime) -> Select[UUID]:
     return select(SignUp.activity_id).where(
         SignUp.state == SignUpState.OFFERED, SignUp.offer_expires_at < now - _GRACE
     )
 
 
-def _held_overdue(now: datetime) -> Select[tuple[UUID]]:
+def _held_overdue(now: datetime) -> Select[UUID]:
     return select(SignUp.activity_id).where(SignUp.held_until < now - _GRACE)
 
 
-def _queues_overdue(now: datetime) -> Select[tuple[UUID]]:
+def _queues_overdue(now: datetime) -> Select[UUID]:
     return select(Activity.id).where(
         _IS_ON, Activity.ends_at > now, Activity.queue_closes_at < now - _GRACE, Activity.waiting > 0
     )
 
 
-def _pools_overdue(now: datetime) -> Select[tuple[UUID]]:
+def _pools_overdue(now: datetime) -> Select[UUID]:
     return select(Activity.id).where(
         _IS_ON, Activity.ends_at > now, ~Activity.pools_merged, Activity.pools_merge_at < now - _GRACE
     )
 
 
-def _other_times(_: datetime) -> Select[tuple[UUID]]:
+def _other_times(_: datetime) -> Select[UUID]:
     return _activities(
         or_(
             _ROWS.c.first_start != Activity.starts_at,
