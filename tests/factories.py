@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
 from flask import Flask
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from engage.activities.models import (
     Activity,
@@ -32,6 +35,18 @@ from engage.identity.models import AuthSession, Gender, Person
 from engage.orgs.models import Membership, MembershipStatus, Org, OrgPath, Role, RoleGrant
 
 _serial = itertools.count(1)
+
+
+class OneTransaction:
+    """Stands in for the database, so that a factory's objects are committed together."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        yield self._session
+        self._session.flush()
 
 
 class Factory:

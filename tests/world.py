@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from factories import Factory
+from factories import Factory, OneTransaction
 from flask import Flask
-from sqlalchemy.orm import Session
 
 from engage.activities.models import ActivityStatus, HoursCertificate, HoursCertificateEntry, SignUpState
 from engage.activities.models.hours import CODE_PURPOSE, hash_of_code
@@ -22,18 +19,6 @@ from engage.enclaves.models import EnclaveApplication, EnclaveParticipation
 from engage.identity.models import PHONE_PURPOSE
 from engage.messages.models import Message, MessageKind
 from engage.orgs.models import Cluster, ClusterKind, ClusterMember, Role
-
-
-class _OneTransaction:
-    """Stands in for the database, so that a factory's objects are committed together."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        yield self._session
-        self._session.flush()
 
 
 @dataclass(frozen=True)
@@ -52,7 +37,7 @@ class World:
 def build(database: Database, app: Flask) -> World:
     """Return a world in a database that holds the reference rows only."""
     with database.transaction() as session, app.app_context():
-        return _build(Factory(_OneTransaction(session), app), database.settings)
+        return _build(Factory(OneTransaction(session), app), database.settings)
 
 
 def _build(make: Factory, settings: Settings) -> World:
