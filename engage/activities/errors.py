@@ -172,7 +172,7 @@ class NoSuchSignUp(NotFound):
 
 class SignUpNotConfirmed(Conflict):
     code = "sign_up_not_confirmed"
-    zh, en = "尚在候补，没有确认名额。", "This sign-up is still in the queue."
+    zh, en = "这条报名没有确认的名额。", "This sign-up has no confirmed place."
 
 
 class AlreadyCheckedIn(Conflict):
@@ -193,9 +193,17 @@ class CheckInCodeInvalid(Forbidden):
     )
 
 
+class RosterSignatureInvalid(Forbidden):
+    code = "roster_signature_invalid"
+    zh, en = (
+        "名单签名无效、已过期，或不属于您和本活动；请重新下载名单后再上传。",
+        "The roster's signature is forged, too old, or not of this activity and you; load the roster again, then upload.",
+    )
+
+
 class NotCheckedIn(Conflict):
     code = "not_checked_in"
-    zh, en = "签到后才能评价。", "Feedback is open to those who checked in."
+    zh, en = "请先签到。", "Check in first."
 
 
 class FeedbackClosed(Conflict):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Boolean, String
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+from engage.core.db import UtcDateTime
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler
@@ -28,6 +31,26 @@ def _in_sqlite(element: shanghai_month, compiler: SQLCompiler, **options: Any) -
 @compiles(shanghai_month, "postgresql")
 def _in_postgresql(element: shanghai_month, compiler: SQLCompiler, **options: Any) -> str:
     return f"to_char(timezone(INTERVAL '8 hours', {compiler.process(element.clauses, **options)}), 'YYYY-MM')"
+
+
+class plus_minutes(FunctionElement[datetime]):  # noqa: N801
+    """An instant in a column, moved by a column of whole minutes."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(plus_minutes, "sqlite")
+def _plus_minutes_sqlite(element: plus_minutes, compiler: SQLCompiler, **options: Any) -> str:
+    # The fraction stands aside: SQLite would round it to milliseconds.
+    instant, minutes = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"datetime(substr({instant}, 1, 19), {minutes} || ' minutes') || substr({instant}, 20)"
+
+
+@compiles(plus_minutes, "postgresql")
+def _plus_minutes_postgresql(element: plus_minutes, compiler: SQLCompiler, **options: Any) -> str:
+    instant, minutes = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({instant} + {minutes} * INTERVAL '1 minute')"
 
 
 class is_within_periods(FunctionElement[bool]):  # noqa: N801

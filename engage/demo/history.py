@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select
 
 from engage.activities.errors import ActivityFull, AgeNotAllowed, CountyNotAllowed, MembersOnly
-from engage.activities.models import CheckIn, SignUp, SignUpState
+from engage.activities.models import CheckIn, ScanKind, SignUp, SignUpState
 from engage.activities.schemas.activity import ActivityIn
-from engage.activities.service import check_in, feedback, lifecycle, projects, sign_up
+from engage.activities.service import feedback, lifecycle, projects, sign_up, uploads
 from engage.core import clock
 from engage.core.imports import data_rows
 from engage.demo import draw
@@ -235,12 +235,18 @@ def _attend(stage: Stage, event: Event, activity_id: UUID, host: Resident) -> No
     for number, shift in enumerate(_ARRIVALS):
         arrived = event.starts_at + shift
         items = [
-            {"person_id": resident.id, "scanned_at": arrived}
+            {
+                "person_id": resident.id,
+                "scanned_at": arrived,
+                "kind": ScanKind.IN,
+                "walk_in": False,
+                "code": None,
+            }
             for resident in here
             if draw.below(len(_ARRIVALS), event.title, resident.key, "arrives") == number
         ]
         if items and arrived < stage.now:
-            check_in.upload(stage.work(host, arrived), activity_id, items)
+            uploads.upload(stage.work(host, arrived), activity_id, items)
 
 
 def _comes(event: Event, who: Resident, percent: int) -> bool:

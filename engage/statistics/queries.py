@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import case, cast, func, literal, null, or_, select, true, union, union_all
 
-from engage.activities.models import Activity, ActivityStatus, CheckIn, Project, SignUp
+from engage.activities.models import (
+    HOLDS_PLACE,
+    Activity,
+    ActivityStatus,
+    Attendance,
+    CheckIn,
+    Project,
+    SignUp,
+    SignUpState,
+)
+from engage.activities.queries.states import attendance
 from engage.core.clock import SHANGHAI, day_start
 from engage.core.errors import Language
 from engage.core.paging import Pager, beyond
@@ -21,6 +31,8 @@ from engage.statistics.access import countable
 from engage.statistics.models import MAX_SCOPE, Dimension, ScopeKind
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy import CTE, Row, Select, Subquery
 
     from engage.core.db import Context
@@ -30,6 +42,17 @@ _COUNTED: Final = (ActivityStatus.PUBLISHED, ActivityStatus.SUMMARISED)
 _NO_HUB: Final = {Language.ZH: "其他地点", Language.EN: "Other places"}
 _DAY: Final = timedelta(days=1)
 _RATE_DECIMALS: Final = 4
+_ATTENDANCES: Final = {
+    "attended": Attendance.ATTENDED,
+    "late": Attendance.LATE,
+    "absent": Attendance.ABSENT,
+    "excused": Attendance.EXCUSED,
+    "walk_ins": Attendance.WALK_IN,
+}
+_IN_THEIR_PLACE: Final = (Attendance.ATTENDED, Attendance.LATE)
+# What adds up over sign-ups; people do not, and the last two are for the rate alone.
+_SUMS: Final = ("sign_ups", "confirmed", "check_ins", *_ATTENDANCES)
+_ADDED: Final = (*_SUMS, "expected", "came")
 
 
 @dataclass(frozen=True)
@@ -87,9 +110,7 @@ def _figures(row: Row[Any]) -> dict[str, Any]:
     expected, came = int(row.expected), int(row.came)
     return {
         "activities": int(row.activities),
-        "sign_ups": int(row.sign_ups),
-        "confirmed": int(row.confirmed),
-        "check_ins": int(row.check_ins),
+        **{name: int(getattr(row, name)) for name in _SUMS},
         "people": int(row.people),
         "attendance_rate": round(came / expected, _RATE_DECIMALS) if expected else None,
     }
@@ -100,22 +121,22 @@ def _statement(
 ) -> Select[Any]:
     """Return the select of a page of rows (one more than asked for), then the row of totals."""
     counted = _counted(look, query, grouping)
-    presence = _presence(counted)
-    rows = _rows(counted, presence, grouping, after, query["limit"] + 1)
-    both = union_all(select(literal(0).label("part"), rows), _totals(counted, presence, rows)).subquery()
+    persons = _persons(counted, look.now)
+    rows = _rows(counted, persons, grouping, after, query["limit"] + 1)
+    both = union_all(select(literal(0).label("part"), rows), _totals(counted, persons, rows)).subquery()
     return select(both).order_by(both.c.part, both.c.key.is_(None), both.c.sort, both.c.key)
 
 
 def _counted(look: Context, query: dict[str, Any], grouping: _Grouping) -> CTE:
-    """Return a row for each activity that counts, with what it adds to its row of figures."""
-    sign_ups = select(func.count()).where(SignUp.activity_id == Activity.id).scalar_subquery()
+    """Return a row for each activity that counts."""
     return (
         select(
             Activity.id,
             grouping.key.label("key"),
-            sign_ups.label("sign_ups"),
-            Activity.taken.label("confirmed"),
-            case((Activity.ends_at <= look.now, 1), else_=0).label("is_over"),
+            Activity.status,
+            Activity.starts_at,
+            Activity.ends_at,
+            Activity.late_minutes,
         )
         .where(
             Activity.status.in_(_COUNTED),
@@ -127,24 +148,40 @@ def _counted(look: Context, query: dict[str, Any], grouping: _Grouping) -> CTE:
     )
 
 
-def _presence(counted: CTE) -> CTE:
-    """Return a row for each person in each row of figures: counted once there, however often they came."""
-    return (
+def _persons(counted: CTE, now: datetime) -> CTE:
+    """Return a row for each person in each row of figures, with what they add: one person there, however often they came."""
+    turns = (
         select(
             counted.c.key,
-            CheckIn.person_id,
-            func.count().label("check_ins"),
-            func.sum(counted.c.is_over).label("came"),
+            SignUp.person_id,
+            SignUp.state,
+            CheckIn.sign_up_id.label("was_there"),
+            attendance(now, counted.c).label("attendance"),
+            (counted.c.ends_at <= now).label("is_over"),
         )
-        .join(CheckIn, CheckIn.activity_id == counted.c.id)
-        .group_by(counted.c.key, CheckIn.person_id)
-        .cte("presence")
+        .join(SignUp, SignUp.activity_id == counted.c.id)
+        .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
+        .subquery("turns")
+    )
+    is_over, state, became = turns.c.is_over, turns.c.state, turns.c.attendance
+    counts = {
+        "sign_ups": func.count(),
+        "confirmed": func.count().filter(state.in_(HOLDS_PLACE)),
+        "check_ins": func.count(turns.c.was_there),
+        **{name: func.count().filter(became == of) for name, of in _ATTENDANCES.items()},
+        "expected": func.count().filter(is_over, state == SignUpState.CONFIRMED),
+        "came": func.count().filter(is_over, became.in_(_IN_THEIR_PLACE)),
+    }
+    return (
+        select(turns.c.key, turns.c.person_id, *(count.label(name) for name, count in counts.items()))
+        .group_by(turns.c.key, turns.c.person_id)
+        .cte("persons")
     )
 
 
-def _rows(counted: CTE, presence: CTE, grouping: _Grouping, after: list[Any] | None, limit: int) -> Subquery:
+def _rows(counted: CTE, persons: CTE, grouping: _Grouping, after: list[Any] | None, limit: int) -> Subquery:
     """Return the rows of figures after a cursor: key, label, sort, and the sums."""
-    sums = _sums(counted, presence)
+    sums = _sums(counted, persons)
     label = sums.c.key if grouping.label is None else grouping.label
     sort = label if grouping.by_label else sums.c.key
     statement = select(sums.c.key, label.label("label"), sort.label("sort"), *list(sums.c)[1:])
@@ -155,44 +192,36 @@ def _rows(counted: CTE, presence: CTE, grouping: _Grouping, after: list[Any] | N
     return statement.order_by(sums.c.key.is_(None), sort, sums.c.key).limit(limit).subquery("figures")
 
 
-def _sums(counted: CTE, presence: CTE) -> Subquery:
+def _sums(counted: CTE, persons: CTE) -> Subquery:
     """Return the sums by key. Activities and persons are stacked, not joined: a join would count one by the other."""
     nought = literal(0)
     stacked = union_all(
         select(
             counted.c.key,
             literal(1).label("activities"),
-            counted.c.sign_ups,
-            counted.c.confirmed,
-            (counted.c.is_over * counted.c.confirmed).label("expected"),
-            nought.label("check_ins"),
             nought.label("people"),
-            nought.label("came"),
+            *(nought.label(name) for name in _ADDED),
         ),
-        select(
-            presence.c.key, nought, nought, nought, nought, presence.c.check_ins, literal(1), presence.c.came
-        ),
+        select(persons.c.key, nought, _came_at_all(persons), *(persons.c[name] for name in _ADDED)),
     ).subquery("stacked")
     sums = (func.sum(column).label(column.name) for column in list(stacked.c)[1:])
     return select(stacked.c.key, *sums).group_by(stacked.c.key).subquery("sums")
 
 
-def _totals(counted: CTE, presence: CTE, rows: Subquery) -> Select[Any]:
+def _came_at_all(persons: CTE) -> Any:
+    return case((persons.c.check_ins > 0, 1), else_=0)
+
+
+def _totals(counted: CTE, persons: CTE, rows: Subquery) -> Select[Any]:
     """Return one row of the columns of ``rows`` over everything, also over nothing."""
-    activities = select(
-        func.count().label("activities"),
-        func.coalesce(func.sum(counted.c.sign_ups), 0).label("sign_ups"),
-        func.coalesce(func.sum(counted.c.confirmed), 0).label("confirmed"),
-        func.coalesce(func.sum(counted.c.is_over * counted.c.confirmed), 0).label("expected"),
-    ).subquery("all_activities")
-    persons = select(
-        func.coalesce(func.sum(presence.c.check_ins), 0).label("check_ins"),
-        func.count(presence.c.person_id.distinct()).label("people"),
-        func.coalesce(func.sum(presence.c.came), 0).label("came"),
+    activities = select(func.count().label("activities")).select_from(counted).subquery("all_activities")
+    everybody = select(
+        func.count(case((persons.c.check_ins > 0, persons.c.person_id)).distinct()).label("people"),
+        *(func.coalesce(func.sum(persons.c[name]), 0).label(name) for name in _ADDED),
     ).subquery("all_persons")
     blanks = (cast(null(), column.type) for column in list(rows.c)[:3])
-    return select(literal(1), *blanks, *activities.c, *persons.c).select_from(
-        activities.join(persons, true())
+    return select(literal(1), *blanks, *activities.c, *everybody.c).select_from(
+        activities.join(everybody, true())
     )
 
 

@@ -31,13 +31,13 @@ api: Final = Api("统计 · Figures")
 def read_participation(look: Look, query: dict[str, Any]) -> dict[str, Any]:
     """Read participation by county, hub, project or month, within the caller's scope.
 
-    活动按开始时间所在的北京时间日期计入；只含已发布、未取消的活动。人次是签到次数，人数是签到的不同的人，跨行合计时同一人只计一次；
-    到场率为已结束活动的签到数除以确认名额。只统计您有权查看的组织及其下级、青年之家的活动。
+    活动按开始时间所在的北京时间日期计入；只含已发布、未取消的活动。人次是签到次数，等于准时、迟到与现场加入之和；人数是签到的不同的人，
+    跨行合计时同一人只计一次；到场率为已结束活动中有名额者的到场数除以确认名额。只统计您有权查看的组织及其下级、青年之家的活动。
 
-    Activities count on the Shanghai day they start; only those published and not cancelled. `check_ins` are
-    participations, `people` different persons: one person in several rows is one in `totals`. `attendance_rate` is
-    check-ins over confirmed places of activities that have ended. Only activities of the organisations (with all
-    below them) and hubs where the caller holds a role are counted. Rows and totals of a page are of one instant.
+    Activities count on the Shanghai day they start; only those published and not cancelled. `check_ins` are participations (on time, late and
+    walk-ins), `people` different persons: one person in several rows is one in `totals`. `attendance_rate` is who came to their place over
+    confirmed places of activities that have ended. Only activities of the organisations (with all below them) and hubs where the caller holds
+    a role are counted. Rows and totals of a page are of one instant.
     """
     return queries.participation(look, query, language())
 

@@ -69,9 +69,11 @@ class ParticipationQuery(PageQuery):
 class FiguresOut(Out):
     """Figures over activities that were published and not cancelled.
 
-    ``sign_ups`` counts every sign-up that was made, also those cancelled or waiting; ``confirmed`` those that hold a
-    place now; ``check_ins`` is 人次, ``people`` 人数: different persons who were checked in. ``attendance_rate`` is the
-    share of the confirmed who were checked in, over activities that have ended; null while there is nobody to expect.
+    ``sign_ups`` counts every sign-up that was made, also those cancelled or waiting, and walk-ins; ``confirmed`` those that hold a place now.
+    ``check_ins`` is 人次 and equals ``attended`` + ``late`` + ``walk_ins``; ``people`` is 人数: different persons who were checked in. Of the
+    confirmed, each is in one of ``attended``, ``late``, ``excused`` (who also counts those who excused themselves and gave the place up) and, once
+    the activity is over, ``absent``. ``attendance_rate`` is the share of the confirmed who came, late or not, over activities that have ended;
+    null while there is nobody to expect.
     """
 
     activities = Whole(high=_MAX_COUNT, required=True, metadata={"example": 12})
@@ -91,6 +93,25 @@ class FiguresOut(Out):
     check_ins = Whole(
         high=_MAX_COUNT, required=True, metadata={"example": 198, "description": "人次 · participations"}
     )
+    attended = Whole(
+        high=_MAX_COUNT, required=True, metadata={"example": 171, "description": "准时到场 · there on time"}
+    )
+    late = Whole(
+        high=_MAX_COUNT, required=True, metadata={"example": 21, "description": "迟到 · there, but late"}
+    )
+    absent = Whole(
+        high=_MAX_COUNT, required=True, metadata={"example": 30, "description": "缺席 · over, and not there"}
+    )
+    excused = Whole(
+        high=_MAX_COUNT,
+        required=True,
+        metadata={"example": 9, "description": "请假 · excused, with a reason"},
+    )
+    walk_ins = Whole(
+        high=_MAX_COUNT,
+        required=True,
+        metadata={"example": 6, "description": "现场加入 · came to the door without a place"},
+    )
     people = Whole(
         high=_MAX_COUNT, required=True, metadata={"example": 141, "description": "人数 · different persons"}
     )
@@ -101,7 +122,7 @@ class FiguresOut(Out):
         allow_none=True,
         metadata={
             "example": 0.8609,
-            "description": "到场率：已结束活动的签到数除以名额，四位小数 · of activities that have ended, four decimals",
+            "description": "到场率：已结束活动的到场数（不含现场加入）除以名额，四位小数 · of activities that have ended, walk-ins aside, four decimals",
         },
     )
 

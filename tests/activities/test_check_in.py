@@ -1,45 +1,17 @@
-"""Check-in by code and by staff, what becomes of everybody, and feedback."""
+"""Coming and going by the code at the door, and feedback."""
 
 from __future__ import annotations
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
+from counting import count_statements
+from sqlalchemy import func, select, update
 
-from engage.activities.models import CheckIn
+from engage.activities.models import ActivityStatus, CheckIn, SignUp, SignUpState
 from engage.core import ids
-from engage.orgs.models import Role
-
-
-@pytest.fixture
-def door(frozen, make, as_user):
-    """An activity that starts in half an hour, its officer, and somebody with a place."""
-
-    class Door:
-        org = make.org()
-        activity = make.activity(org=org, starts_at=frozen.now + timedelta(minutes=30), ends_at=frozen.now + timedelta(hours=3), capacity=2, sign_up_closes_at=frozen.now + timedelta(hours=2))  # fmt: skip
-        url = f"/v1/activities/{activity.id}"
-        officer_id = make.staff(Role.OFFICER, org=org).id
-        person = make.person()
-
-        def officer(self):
-            return as_user(self.officer_id)
-
-        def youth(self):
-            return as_user(self.person.id)
-
-        def code(self):
-            return self.officer().get(f"{self.url}/check-in-code").json["code"]
-
-    door = Door()
-    door.youth().put(f"{door.url}/sign-up", json={})
-    return door
-
-
-def scan(door, code):
-    return door.youth().post(f"{door.url}/check-in", json={"code": code})
 
 
 def test_the_code_is_shown_as_text_and_picture_and_dies_after_a_minute(door, frozen):
@@ -57,25 +29,31 @@ def test_the_code_is_shown_as_text_and_picture_and_dies_after_a_minute(door, fro
 def test_a_code_is_taken_for_sixty_seconds(door, frozen, later, status):
     code = door.code()
     frozen.move(seconds=later)
-    assert scan(door, code).status_code == status
+    assert door.scan(code).status_code == status
 
 
 def test_a_code_of_the_future_or_of_another_activity_is_not_taken(door, frozen, make, as_user):
     other = make.activity(org=door.org, starts_at=frozen.now)
     code = door.officer().get(f"/v1/activities/{other.id}/check-in-code").json["code"]
-    assert scan(door, code).json["code"] == "check_in_code_invalid"
+    assert door.scan(code).json["code"] == "check_in_code_invalid"
     frozen.move(seconds=30)
     ahead = door.code()
     frozen.move(seconds=-30)
-    assert scan(door, ahead).json["code"] == "check_in_code_invalid"
+    assert door.scan(ahead).json["code"] == "check_in_code_invalid"
 
 
 def test_checking_in_twice_is_once(door, frozen, database):
-    first = scan(door, door.code().lower())
+    first = door.scan(door.code().lower())
     frozen.move(minutes=5)
-    again = scan(door, "AAAAAAAA")
+    again = door.scan("AAAAAAAA")
     assert (first.status_code, again.status_code) == (200, 200)
-    assert again.json == first.json == {"checked_in_at": "2026-10-01T10:00:00+08:00", "method": "code"}
+    assert again.json == first.json
+    assert first.json == {
+        "checked_in_at": "2026-10-01T10:00:00+08:00",
+        "method": "code",
+        "arrived_at": "2026-10-01T10:00:00+08:00",
+        "left_at": None,
+    }
     with database.reading() as db:
         assert db.scalar(select(func.count()).select_from(CheckIn)) == 1
 
@@ -94,23 +72,25 @@ def test_whoever_has_no_place_cannot_check_in(door, make, as_user):
 def test_check_in_has_its_time(door, frozen, make):
     code = door.code()
     frozen.move(hours=-2)
-    assert scan(door, code).json["code"] == "check_in_not_open"
+    assert door.scan(code).json["code"] == "check_in_not_open"
     assert door.officer().get(f"{door.url}/check-in-code").json["code"] == "check_in_not_open"
     frozen.set(door.activity.ends_at)
-    assert scan(door, code).json["code"] == "activity_over"
+    assert door.scan(code).json["code"] == "activity_over"
+    assert len(door.code()) == 8, "for those who leave last"
+    frozen.move(hours=1)
     assert door.officer().get(f"{door.url}/check-in-code").json["code"] == "activity_over"
 
 
 def test_a_cancelled_activity_takes_no_check_in(door):
     code = door.code()
     door.officer().post(f"{door.url}/cancellation", json={"reason": "停电"})
-    assert scan(door, code).json["code"] == "activity_cancelled"
+    assert door.scan(code).json["code"] == "activity_cancelled"
     draft = f"/v1/activities/{ids.new_id()}"
     assert door.youth().post(f"{draft}/check-in", json={"code": code}).json["code"] == "no_such_activity"
 
 
 def test_who_is_there_cannot_leave_or_be_cancelled(door):
-    scan(door, door.code())
+    door.scan()
     assert door.youth().delete(f"{door.url}/sign-up").json["code"] == "already_checked_in"
     entry = door.officer().get(f"{door.url}/sign-ups").json["items"][0]
     assert (entry["attendance"], entry["check_in_method"]) == ("attended", "code")
@@ -119,100 +99,79 @@ def test_who_is_there_cannot_leave_or_be_cancelled(door):
         assert answer.json["code"] == "already_checked_in"
 
 
-def test_a_batch_made_offline_is_taken_item_by_item_and_may_be_replayed(
-    door, frozen, make, as_user, database
-):
-    second, waiting, stranger = make.person(), make.person(), make.person()
-    for person in (second, waiting):
-        as_user(person.id).put(f"{door.url}/sign-up", json={})
-    scan(door, door.code())
-    frozen.set(door.activity.ends_at + timedelta(days=1))
-    at = (door.activity.starts_at + timedelta(minutes=5)).isoformat()
-    items = [
-        {"person_id": str(person.id), "scanned_at": at}
-        for person in (second, door.person, waiting, stranger, second)
-    ]
-    items.append(
-        {
-            "person_id": str(second.id),
-            "scanned_at": (door.activity.starts_at - timedelta(hours=3)).isoformat(),
-        }
-    )
-    items.append({"person_id": str(second.id), "scanned_at": (frozen.now + timedelta(hours=1)).isoformat()})
-    sent = door.officer().post(f"{door.url}/check-ins", json={"items": items})
-    results = [(item["result"], item["code"]) for item in sent.json["results"]]
-    assert results == [
-        ("accepted", None),
-        ("already", None),
-        ("refused", "sign_up_not_confirmed"),
-        ("refused", "no_such_sign_up"),
-        ("already", None),
-        ("refused", "outside_activity"),
-        ("refused", "clock_ahead"),
-    ]
-    again = door.officer().post(f"{door.url}/check-ins", json={"items": items[:2]})
-    assert [item["result"] for item in again.json["results"]] == ["already", "already"]
-    with database.reading() as db:
-        row = db.execute(
-            select(CheckIn.checked_in_at, CheckIn.claimed_at, CheckIn.checked_in_by).where(
-                CheckIn.person_id == second.id
-            )
-        ).one()
-    assert row == (frozen.now, door.activity.starts_at + timedelta(minutes=5), door.officer_id), (
-        "the server's clock dates it"
-    )
+def leave(door, code):
+    return door.youth().post(f"{door.url}/check-out", json={"code": code})
 
 
-def test_batches_are_bounded_in_size_and_time(door, frozen):
-    item = {"person_id": str(door.person.id), "scanned_at": frozen.now.isoformat()}
-    officer = door.officer()
-    assert officer.post(f"{door.url}/check-ins", json={"items": []}).json["errors"][0]["code"] == "too_short"
-    assert (
-        officer.post(f"{door.url}/check-ins", json={"items": [item] * 501}).json["errors"][0]["code"]
-        == "too_long"
-    )
-    frozen.set(door.activity.ends_at + timedelta(days=7))
-    assert (
-        door.officer().post(f"{door.url}/check-ins", json={"items": [item]}).json["code"] == "activity_over"
-    )
+def test_checking_out_tells_how_long_one_was_there_and_may_be_repeated(door, frozen):
+    door.scan()
+    frozen.set(door.activity.starts_at + timedelta(minutes=90, seconds=50))
+    first = leave(door, door.code())
+    assert first.json == {
+        "arrived_at": "2026-10-01T10:00:00+08:00",
+        "left_at": "2026-10-01T12:00:50+08:00",
+        "minutes_present": 90,
+    }
+    frozen.move(minutes=10)
+    assert leave(door, door.code()).json["minutes_present"] == 100, "the latest counts"
+    frozen.set(door.activity.ends_at + timedelta(minutes=59))
+    last = leave(door, door.code()).json
+    assert (last["left_at"], last["minutes_present"]) == ("2026-10-01T13:59:00+08:00", 150), "until the end"
 
 
-def test_after_the_end_everybody_attended_was_absent_or_was_excused(door, frozen, make, as_user):
-    absent = make.person()
-    as_user(absent.id).put(f"{door.url}/sign-up", json={})
-    entries = door.officer().get(f"{door.url}/sign-ups").json["items"]
-    assert [entry["attendance"] for entry in entries] == [None, None]
-    scan(door, door.code())
-    frozen.set(door.activity.ends_at)
-    entries = door.officer().get(f"{door.url}/sign-ups").json["items"]
-    assert [entry["attendance"] for entry in entries] == ["attended", "absent"]
-    excused = door.officer().post(f"{door.url}/sign-ups/{entries[1]['id']}/excuse", json={"reason": "发烧"})
-    assert (excused.json["attendance"], excused.json["excuse_reason"]) == ("excused", "发烧")
-    assert as_user(absent.id).get(door.url).json["my_sign_up"]["attendance"] == "excused"
-    assert as_user(absent.id).get(f"{door.url}/sign-up").json["attendance"] == "excused"
-
-
-def test_excuses_need_a_confirmed_place_and_an_open_activity(door, frozen, make, as_user):
-    people = [make.person() for _ in range(3)]
-    for person in people:
-        as_user(person.id).put(f"{door.url}/sign-up", json={})
-    items = door.officer().get(f"{door.url}/sign-ups").json["items"]
-    excuse = lambda item: (
-        door.officer().post(f"{door.url}/sign-ups/{item['id']}/excuse", json={"reason": "病"}).json["code"]
-    )
-    assert excuse(items[2]) == "sign_up_not_confirmed"
-    door.officer().post(f"{door.url}/sign-ups/{items[3]['id']}/cancellation", json={"reason": "重复"})
-    assert excuse(items[3]) == "no_such_sign_up"
-    assert excuse({"id": ids.new_id()}) == "no_such_sign_up"
-    frozen.set(door.activity.ends_at)
+def test_who_has_not_come_cannot_leave(door, frozen, make, as_user):
+    assert leave(door, door.code()).json["code"] == "not_checked_in"
+    assert leave(door, "AAAAAAAA").json["code"] == "check_in_code_invalid"
+    code = door.code()
+    door.scan(code)
+    frozen.move(hours=-2)
+    assert leave(door, code).json["code"] == "check_in_not_open"
+    frozen.set(door.activity.ends_at + timedelta(hours=1))
+    assert leave(door, code).json["code"] == "activity_over"
     door.officer().post(f"{door.url}/closure", json={"summary": "完"})
-    assert excuse(items[0]) == "wrong_activity_state"
+    frozen.set(door.activity.starts_at)
+    assert leave(door, code).json["code"] == "activity_over"
+    draft = make.activity(org=door.org, status=ActivityStatus.DRAFT)
+    unknown = door.youth().post(f"/v1/activities/{draft.id}/check-out", json={"code": code})
+    assert unknown.json["code"] == "no_such_activity"
+
+
+def test_leaving_is_never_before_an_arrival_that_a_fast_clock_reported(door, frozen):
+    ahead = (frozen.now + timedelta(minutes=4)).isoformat()
+    door.officer().post(
+        f"{door.url}/check-ins", json={"items": [{"person_id": str(door.person.id), "scanned_at": ahead}]}
+    )
+    left = leave(door, door.code()).json
+    assert left["left_at"] == left["arrived_at"] == "2026-10-01T10:04:00+08:00"
+    assert left["minutes_present"] == 0
+
+
+def test_coming_and_going_by_code_take_one_statement_each(door, app):
+    code, youth = door.code(), door.youth()
+    for action in ("check-in", "check-out"):
+        with count_statements(app) as sent:
+            assert youth.post(f"{door.url}/{action}", json={"code": code}).status_code == 200
+        assert len(sent) == 2, "one of them finds the caller"
+
+
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+def test_a_check_in_waits_for_a_cancellation_on_its_way(door, database):
+    code, youth = door.code(), door.youth()
+    with database.transaction() as session, ThreadPoolExecutor(1) as threads:
+        session.execute(
+            update(SignUp).values(state=SignUpState.CANCELLED, cancelled_at=door.activity.starts_at)
+        )
+        answer = threads.submit(lambda: youth.post(f"{door.url}/check-in", json={"code": code}))
+        with pytest.raises(TimeoutError):
+            answer.result(0.3)
+        session.commit()
+        assert answer.result(5).json["code"] == "no_such_sign_up"
 
 
 def test_feedback_is_for_those_who_were_there(door, frozen):
     rate = lambda **body: door.youth().put(f"{door.url}/feedback", json={"stars": 5, **body})
     assert rate().json["code"] == "not_checked_in"
-    scan(door, door.code())
+    door.scan()
     assert door.youth().get(f"{door.url}/feedback").json["code"] == "no_feedback"
     given = rate(text="很好").json
     assert (given["stars"], given["text"], given["editable_until"]) == (
@@ -232,7 +191,7 @@ def test_feedback_is_for_those_who_were_there(door, frozen):
 
 
 def test_stars_are_one_to_five_and_the_activity_exists(door):
-    scan(door, door.code())
+    door.scan()
     for stars, code in [(0, "too_small"), (6, "too_large"), (4.5, "not_whole_number"), (None, "null")]:
         answer = door.youth().put(f"{door.url}/feedback", json={"stars": stars})
         assert answer.json["errors"][0]["code"] == code

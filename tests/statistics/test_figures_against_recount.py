@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
@@ -12,7 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert
 
-from engage.activities.models import Activity, ActivityStatus, CheckIn, CheckInMethod, SignUp, SignUpState
+from engage.activities.models import (
+    Activity,
+    ActivityStatus,
+    CancelCause,
+    CheckIn,
+    CheckInMethod,
+    SignUp,
+    SignUpState,
+)
 from engage.core import clock, ids
 from engage.core.clock import SHANGHAI, shanghai_day
 from engage.orgs.models import Role
@@ -23,8 +31,18 @@ FIRST, LAST = date(2026, 9, 29), date(2026, 10, 2)
 
 
 @dataclass(frozen=True)
+class Turn:
+    """What somebody did about an activity; ``arrived`` is in seconds from its start, None for who never came."""
+
+    person: int
+    state: SignUpState
+    arrived: int | None
+    excused: bool
+
+
+@dataclass(frozen=True)
 class Past:
-    """An activity that a test lets happen; ``turns`` are (person, state, was there)."""
+    """An activity that a test lets happen."""
 
     start: datetime
     length: timedelta
@@ -33,15 +51,21 @@ class Past:
     org: int
     project: int
     status: ActivityStatus
-    turns: list[tuple[int, SignUpState, bool]]
+    late_minutes: int
+    turns: list[Turn]
 
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
-STATES = (SignUpState.CONFIRMED, SignUpState.WAITLISTED, SignUpState.CANCELLED)
 TURNS = st.lists(
-    st.tuples(st.integers(0, 7), st.sampled_from(STATES), st.booleans()),
+    st.builds(
+        Turn,
+        person=st.integers(0, 7),
+        state=st.sampled_from([*[SignUpState.CONFIRMED] * 4, *SignUpState]),
+        arrived=st.none() | st.sampled_from([-600, 0, 300, 301, 3600]),
+        excused=st.booleans(),
+    ),
     max_size=8,
-    unique_by=lambda turn: turn[0],
+    unique_by=lambda turn: turn.person,
 )
 PASTS = st.lists(
     st.builds(
@@ -63,6 +87,7 @@ PASTS = st.lists(
                 ActivityStatus.DRAFT,
             ]
         ),
+        late_minutes=st.sampled_from([0, 5]),
         turns=TURNS,
     ),
     max_size=8,
@@ -97,42 +122,67 @@ def let_happen(database, world, pasts):
                     hub_id=None if past.hub is None else world.hubs[past.hub].id, place_name="广场", county_code=COUNTIES[past.county],
                     starts_at=past.start, ends_at=past.start + past.length, sign_up_opens_at=past.start - timedelta(days=1),
                     sign_up_closes_at=past.start, capacity=10, waitlist_capacity=10, county_codes=[], members_only=False,
-                    offers_from_at=LONG_AGO, queue_closes_at=LONG_AGO, excuse_until_at=LONG_AGO, questions=[], service_minutes=0, status=past.status, created_at=now, updated_at=now,
+                    offers_from_at=LONG_AGO, queue_closes_at=LONG_AGO, excuse_until_at=LONG_AGO, questions=[], late_minutes=past.late_minutes, service_minutes=0, status=past.status, created_at=now, updated_at=now,
                 )
             )  # fmt: skip
-            for person, state, was_there in past.turns:
+            for turn in past.turns:
                 sign_up_id = ids.new_id()
-                cancelled_at = now if state is SignUpState.CANCELLED else None
+                ended = turn.state is SignUpState.CANCELLED
                 session.execute(
                     insert(SignUp).values(
-                        id=sign_up_id, activity_id=activity_id, person_id=world.people[person], state=state, answers={},
+                        id=sign_up_id, activity_id=activity_id, person_id=world.people[turn.person], state=turn.state, answers={},
                         starts_at=past.start, ends_at=past.start + past.length, created_at=now, updated_at=now,
-                        cancelled_at=cancelled_at,
+                        cancelled_at=now if ended else None,
+                        cancel_cause=(CancelCause.EXCUSED if turn.excused else CancelCause.LEFT) if ended else None,
+                        excused_at=now if turn.excused and turn.state is SignUpState.CONFIRMED else None,
+                        offer_expires_at=now if turn.state is SignUpState.OFFERED else None,
                     )
                 )  # fmt: skip
-                if was_there and state is SignUpState.CONFIRMED:
+                if came(turn):
                     session.execute(
                         insert(CheckIn).values(
-                            activity_id=activity_id, person_id=world.people[person], sign_up_id=sign_up_id,
-                            method=CheckInMethod.CODE, checked_in_at=now, arrived_at=now, updated_at=now,
+                            activity_id=activity_id, person_id=world.people[turn.person], sign_up_id=sign_up_id,
+                            method=CheckInMethod.CODE, checked_in_at=now, arrived_at=past.start + timedelta(seconds=turn.arrived), updated_at=now,
                         )
                     )  # fmt: skip
 
 
+def came(turn):
+    return turn.arrived is not None and turn.state in (SignUpState.CONFIRMED, SignUpState.WALK_IN)
+
+
+def became(past, turn):
+    """Return in a word what became of a turn, by the words of the definition."""
+    if turn.state is SignUpState.WALK_IN:
+        return "walk_ins"
+    if turn.state is SignUpState.CANCELLED:
+        return "excused" if turn.excused else None
+    if turn.state is not SignUpState.CONFIRMED:
+        return None
+    if came(turn):
+        return "late" if turn.arrived > past.late_minutes * 60 else "attended"
+    if turn.excused:
+        return "excused"
+    return "absent" if past.start + past.length <= NOW else None
+
+
 def recount(pasts):
     """Return the figures of some activities, by the words of their definitions."""
-    turns = [(past, *turn) for past in pasts for turn in past.turns]
-    confirmed = [turn for turn in turns if turn[2] is SignUpState.CONFIRMED]
-    present = [turn for turn in confirmed if turn[3]]
-    expected = [turn for turn in confirmed if turn[0].start + turn[0].length <= NOW]
-    came = [turn for turn in expected if turn[3]]
+    turns = [(past, turn) for past in pasts for turn in past.turns]
+    present = [turn for _, turn in turns if came(turn)]
+    over = [(past, turn) for past, turn in turns if past.start + past.length <= NOW]
+    expected = [(past, turn) for past, turn in over if turn.state is SignUpState.CONFIRMED]
+    of = Counter(became(past, turn) for past, turn in turns)
     return {
         "activities": len(pasts),
         "sign_ups": len(turns),
-        "confirmed": len(confirmed),
+        "confirmed": sum(turn.state in (SignUpState.CONFIRMED, SignUpState.OFFERED) for _, turn in turns),
         "check_ins": len(present),
-        "people": len({person for _, person, _, _ in present}),
-        "attendance_rate": round(len(came) / len(expected), 4) if expected else None,
+        **{name: of[name] for name in ("attended", "late", "absent", "excused", "walk_ins")},
+        "people": len({turn.person for turn in present}),
+        "attendance_rate": round(sum(came(turn) for _, turn in expected) / len(expected), 4)
+        if expected
+        else None,
     }
 
 
@@ -170,5 +220,5 @@ def test_figures_equal_a_recount(by, pasts, as_user, database, world):
     }
     assert found == {key: recount(pasts) for key, pasts in rows.items()}
     assert answer.json["totals"] == recount(inside)
-    for column in ("activities", "sign_ups", "confirmed", "check_ins"):
+    for column in answer.json["totals"].keys() - {"people", "attendance_rate"}:
         assert answer.json["totals"][column] == sum(row[column] for row in answer.json["items"])

@@ -20,6 +20,11 @@ NOTHING = {
     "sign_ups": 0,
     "confirmed": 0,
     "check_ins": 0,
+    "attended": 0,
+    "late": 0,
+    "absent": 0,
+    "excused": 0,
+    "walk_ins": 0,
     "people": 0,
     "attendance_rate": None,
 }
@@ -87,6 +92,11 @@ def test_every_column_counts_what_it_says(as_user, make, tree):
         "sign_ups": 7,
         "confirmed": 3,
         "check_ins": 2,
+        "attended": 0,
+        "late": 2,
+        "absent": 1,
+        "excused": 0,
+        "walk_ins": 0,
         "people": 2,
         "attendance_rate": 0.6667,
     }
@@ -168,11 +178,8 @@ def test_an_activity_counts_when_it_was_published_and_not_called_off(as_user, ma
         make.check_in(make.sign_up(activity))
     answer = figures(as_user(make.staff(Role.OFFICER, org=tree.urban).id)).json
     assert cells(answer["items"][0]) == {
-        "activities": 2,
-        "sign_ups": 2,
-        "confirmed": 2,
-        "check_ins": 2,
-        "people": 2,
+        **NOTHING,
+        **dict.fromkeys(("activities", "sign_ups", "confirmed", "check_ins", "late", "people"), 2),
         "attendance_rate": 1,
     }
 
@@ -288,7 +295,8 @@ def test_each_role_sees_its_own_part_only(as_user, make, everywhere, role, place
     answer = figures(as_user(staff.id), "project").json
     assert {row["key"]["name"] for row in answer["items"]} == seen
     assert cells(answer["totals"]) == {
-        **dict.fromkeys(NOTHING, len(seen)),
+        **NOTHING,
+        **dict.fromkeys(("activities", "sign_ups", "confirmed", "check_ins", "late", "people"), len(seen)),
         "attendance_rate": 1,
     }
     assert [node["name"] for node in answer["scope"]] == [where.name]

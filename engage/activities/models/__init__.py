@@ -19,6 +19,7 @@ from engage.activities.models.hours import (
     HoursKind,
     HoursReason,
 )
+from engage.activities.models.scans import ScanConflict, ScanKind, ScanResult
 from engage.activities.models.sign_up import (
     HOLDS_PLACE,
     UNRANKED,
@@ -58,6 +59,9 @@ __all__ = [
     "Project",
     "ProjectStatus",
     "QuestionKind",
+    "ScanConflict",
+    "ScanKind",
+    "ScanResult",
     "SignUp",
     "SignUpState",
 ]

@@ -263,7 +263,7 @@ def _detail(*, known: bool) -> Prepared[Any]:
     staff = manageable(LATER)
     mine = (
         SignUp.id, SignUp.state, turn, SignUp.created_at, SignUp.excused_at, SignUp.offer_expires_at, SignUp.held_until,
-        SignUp.decision_reason, CheckIn.checked_in_at,
+        SignUp.decision_reason, CheckIn.checked_in_at, CheckIn.arrived_at, Activity.late_minutes,
     )  # fmt: skip
     return Prepared(
         cards(*_EXTRA, staff, *mine)
@@ -373,7 +373,8 @@ def pools_of(look: Context, activity_id: UUID) -> list[dict[str, Any]]:
 
 def _mine(columns: Any, row: Any, now: datetime) -> dict[str, Any] | None:
     (
-        sign_up_id, state, turn, created_at, excused_at, offer_expires_at, held_until, decision_reason, checked_in_at,
+        sign_up_id, state, turn, created_at, excused_at, offer_expires_at, held_until, decision_reason, checked_in_at, arrived_at,
+        late_minutes,
     ) = columns  # fmt: skip
     if sign_up_id is None:
         return None
@@ -383,7 +384,16 @@ def _mine(columns: Any, row: Any, now: datetime) -> dict[str, Any] | None:
         "position": turn,
         "created_at": created_at,
         "checked_in_at": checked_in_at,
-        "attendance": attendance_of(state, row[2], row[13], checked_in_at, excused_at, now),
+        "attendance": attendance_of(
+            state,
+            arrived_at,
+            excused_at,
+            now,
+            status=row[2],
+            starts_at=row[12],
+            ends_at=row[13],
+            late_minutes=late_minutes,
+        ),
         "offer_expires_at": offer_expires_at,
         "held_until": held_until,
         "decision_reason": decision_reason,

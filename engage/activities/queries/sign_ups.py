@@ -41,7 +41,8 @@ def _my_sign_up() -> Prepared[Any]:
     return Prepared(
         select(
             SignUp.id, SignUp.state, _TURN, SignUp.created_at, CheckIn.checked_in_at, SignUp.answers, SignUp.excused_at,
-            SignUp.offer_expires_at, SignUp.held_until, SignUp.decision_reason, Activity.status, Activity.ends_at,
+            SignUp.offer_expires_at, SignUp.held_until, SignUp.decision_reason, CheckIn.arrived_at, Activity.status,
+            Activity.starts_at, Activity.ends_at, Activity.late_minutes,
         )
         .select_from(Activity)
         .outerjoin(
@@ -65,8 +66,8 @@ def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
     if row is None:
         raise NoSuchActivity
     (
-        sign_up_id, state, turn, created_at, checked_in_at, answers, excused_at, offer_expires_at, held_until, decision_reason, status,
-        ends_at,
+        sign_up_id, state, turn, created_at, checked_in_at, answers, excused_at, offer_expires_at, held_until, decision_reason, arrived_at,
+        status, starts_at, ends_at, late_minutes,
     ) = row  # fmt: skip
     if sign_up_id is None:
         raise NoSuchSignUp
@@ -76,7 +77,16 @@ def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
         "position": turn,
         "created_at": created_at,
         "checked_in_at": checked_in_at,
-        "attendance": attendance_of(state, status, ends_at, checked_in_at, excused_at, look.now),
+        "attendance": attendance_of(
+            state,
+            arrived_at,
+            excused_at,
+            look.now,
+            status=status,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            late_minutes=late_minutes,
+        ),
         "offer_expires_at": offer_expires_at,
         "held_until": held_until,
         "decision_reason": decision_reason,
@@ -178,6 +188,8 @@ def _my_sign_ups() -> Any:
             SignUp.held_until,
             SignUp.decision_reason,
             CheckIn.checked_in_at,
+            CheckIn.arrived_at,
+            Activity.late_minutes,
         )
         .join(SignUp, SignUp.activity_id == Activity.id)
         .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
@@ -186,7 +198,8 @@ def _my_sign_ups() -> Any:
 
 def _with_activity(row: Any, look: Context) -> dict[str, Any]:
     (
-        sign_up_id, state, turn, created_at, excused_at, offer_expires_at, held_until, decision_reason, checked_in_at,
+        sign_up_id, state, turn, created_at, excused_at, offer_expires_at, held_until, decision_reason, checked_in_at, arrived_at,
+        late_minutes,
     ) = row[len(CARD) :]  # fmt: skip
     activity = card(row[: len(CARD)], look.now)
     status: ActivityStatus = row[2]
@@ -196,7 +209,16 @@ def _with_activity(row: Any, look: Context) -> dict[str, Any]:
         "position": turn,
         "created_at": created_at,
         "checked_in_at": checked_in_at,
-        "attendance": attendance_of(state, status, activity["ends_at"], checked_in_at, excused_at, look.now),
+        "attendance": attendance_of(
+            state,
+            arrived_at,
+            excused_at,
+            look.now,
+            status=status,
+            starts_at=activity["starts_at"],
+            ends_at=activity["ends_at"],
+            late_minutes=late_minutes,
+        ),
         "offer_expires_at": offer_expires_at,
         "held_until": held_until,
         "decision_reason": decision_reason,
@@ -248,7 +270,8 @@ def _for_staff_columns() -> Select[Any]:
         select(
             SignUp.seq, SignUp.id, SignUp.state, _TURN, SignUp.answers, SignUp.created_at, SignUp.cancelled_at,
             SignUp.cancel_reason, SignUp.excused_at, SignUp.excuse_reason, SignUp.offer_expires_at, SignUp.held_until,
-            SignUp.decision_reason, CheckIn.checked_in_at, CheckIn.method, Person.id, Person.name, Person.gender, Person.birth_on, Activity.status, Activity.starts_at, Activity.ends_at,
+            SignUp.decision_reason, CheckIn.checked_in_at, CheckIn.method, CheckIn.arrived_at, Person.id, Person.name, Person.gender, Person.birth_on,
+            Activity.status, Activity.starts_at, Activity.ends_at, Activity.late_minutes, SignUp.cancel_cause,
         )
         .join(Person, Person.id == SignUp.person_id)
         .join(Activity, Activity.id == SignUp.activity_id)
@@ -259,7 +282,8 @@ def _for_staff_columns() -> Select[Any]:
 def _for_staff(row: Any, look: Context) -> dict[str, Any]:
     (
         _, sign_up_id, state, turn, answers, created_at, cancelled_at, cancel_reason, excused_at, excuse_reason, offer_expires_at,
-        held_until, decision_reason, checked_in_at, method, person_id, name, gender, birth_on, status, starts_at, ends_at,
+        held_until, decision_reason, checked_in_at, method, arrived_at, person_id, name, gender, birth_on, status, starts_at, ends_at,
+        late_minutes, cause,
     ) = row  # fmt: skip
     return {
         "id": sign_up_id,
@@ -278,7 +302,17 @@ def _for_staff(row: Any, look: Context) -> dict[str, Any]:
         "excuse_reason": excuse_reason,
         "checked_in_at": checked_in_at,
         "check_in_method": method,
-        "attendance": attendance_of(state, status, ends_at, checked_in_at, excused_at, look.now),
+        "attendance": attendance_of(
+            state,
+            arrived_at,
+            excused_at,
+            look.now,
+            status=status,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            late_minutes=late_minutes,
+            cause=cause,
+        ),
         "offer_expires_at": offer_expires_at,
         "held_until": held_until,
         "decision_reason": decision_reason,

@@ -5,9 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import case, func, select, tuple_
 
-from engage.activities.models import Activity, ActivityState, ActivityStatus, Attendance, SignUp, SignUpState
+from engage.activities.models import (
+    Activity,
+    ActivityState,
+    ActivityStatus,
+    Attendance,
+    CancelCause,
+    CheckIn,
+    SignUp,
+    SignUpState,
+)
+from engage.core.sql import plus_minutes
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,6 +31,7 @@ _STORED: Final = {
     ActivityStatus.CANCELLED: ActivityState.CANCELLED,
     ActivityStatus.SUMMARISED: ActivityState.SUMMARISED,
 }
+_ADMITTED: Final = (SignUpState.CONFIRMED, SignUpState.WALK_IN)
 
 
 def state_of(
@@ -45,23 +56,57 @@ def state_of(
 
 def attendance_of(
     state: SignUpState,
-    status: ActivityStatus,
-    ends_at: datetime,
-    checked_in: object,
-    excused: object,
+    arrived_at: datetime | None,
+    excused_at: datetime | None,
     now: datetime,
+    *,
+    status: ActivityStatus,
+    starts_at: datetime,
+    ends_at: datetime,
+    late_minutes: int,
+    cause: CancelCause | None = None,
 ) -> Attendance | None:
-    """Return what became of a confirmed sign-up; None while it is open, and for whoever never had a place.
+    """Return what became of a sign-up; None while it is open, and for whoever never had a place nor came.
 
-    Presence counts at once; absence only when the activity is over. Derived, so that nobody is left without one.
+    Presence counts at once; absence only when the activity is over. Derived, so that nobody is left without one. ``attendance`` says the
+    same in SQL.
     """
-    if state is not SignUpState.CONFIRMED or status is ActivityStatus.CANCELLED:
+    is_excused = excused_at is not None or (state is SignUpState.CANCELLED and cause is CancelCause.EXCUSED)
+    if status is ActivityStatus.CANCELLED or not (is_excused or state in _ADMITTED):
         return None
-    if checked_in is not None:
-        return Attendance.ATTENDED
-    if excused is not None:
+    if state is SignUpState.WALK_IN:
+        return Attendance.WALK_IN
+    if arrived_at is not None:
+        is_late = arrived_at > starts_at + timedelta(minutes=late_minutes)
+        return Attendance.LATE if is_late else Attendance.ATTENDED
+    if is_excused:
         return Attendance.EXCUSED
     return Attendance.ABSENT if now >= ends_at else None
+
+
+def attendance(now: Any, activity: Any = Activity) -> ColumnElement[str | None]:
+    """Return ``attendance_of`` as an expression over sign_up, check_in (outer joined), and an activity's columns."""
+    is_late = CheckIn.arrived_at > plus_minutes(activity.starts_at, activity.late_minutes)
+    confirmed = SignUp.state == SignUpState.CONFIRMED
+    return case(
+        (activity.status == ActivityStatus.CANCELLED, None),
+        (SignUp.state == SignUpState.WALK_IN, Attendance.WALK_IN.value),
+        (
+            (SignUp.state == SignUpState.CANCELLED) & (SignUp.cancel_cause == CancelCause.EXCUSED),
+            Attendance.EXCUSED.value,
+        ),
+        (confirmed & is_late, Attendance.LATE.value),
+        (confirmed & CheckIn.arrived_at.is_not(None), Attendance.ATTENDED.value),
+        (confirmed & SignUp.excused_at.is_not(None), Attendance.EXCUSED.value),
+        (confirmed & (activity.ends_at <= now), Attendance.ABSENT.value),
+        else_=None,
+    )
+
+
+def minutes_present(arrived_at: datetime, left_at: datetime, starts_at: datetime, ends_at: datetime) -> int:
+    """Return the whole minutes of an activity that somebody was there for."""
+    span = min(left_at, ends_at) - max(arrived_at, starts_at)
+    return max(0, int(span.total_seconds())) // 60
 
 
 def takes_more() -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""JSON shapes of sign-ups, check-in and feedback."""
+"""JSON shapes of sign-ups."""
 
 from __future__ import annotations
 
@@ -24,19 +24,11 @@ from engage.core.schemas import (
 from engage.identity.models import Gender
 
 _ID: Final = "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"
-_AT: Final = "2026-12-05T13:52:10+08:00"
-MAX_BATCH: Final = 500
 
 
 class When(StrEnum):
     UPCOMING = "upcoming"
     PAST = "past"
-
-
-class UploadResult(StrEnum):
-    ACCEPTED = "accepted"
-    ALREADY = "already"
-    REFUSED = "refused"
 
 
 class AnswerIn(In):
@@ -123,72 +115,3 @@ StaffSignUpPage = page_of(StaffSignUpOut, "StaffSignUpPage")
 class AddPersonIn(In):
     person_id = Id(required=True, metadata={"example": _ID})
     answers = Listed(Inner(AnswerIn), MAX_QUESTIONS, load_default=list)
-
-
-class CheckInCodeOut(Out):
-    code = Text(8, required=True, metadata={"example": "K7QF2M4X"})
-    image = Text(20_000, required=True, metadata={"example": "data:image/png;base64,iVBORw0KGgo="})
-    shown_until = Instant(
-        required=True, metadata={"example": _AT, "description": "此时换新码 · when the next code follows"}
-    )
-    expires_at = Instant(
-        required=True, metadata={"example": _AT, "description": "此后不再有效 · not taken from then on"}
-    )
-
-
-class CheckInIn(In):
-    code = Text(8, 8, required=True, metadata={"example": "K7QF2M4X"})
-
-
-class CheckInOut(Out):
-    checked_in_at = Instant(required=True, metadata={"example": _AT})
-    method = Choice(CheckInMethod, required=True, metadata={"example": "code"})
-
-
-class ScannedIn(In):
-    person_id = Id(required=True, metadata={"example": _ID})
-    scanned_at = Instant(
-        required=True, metadata={"example": _AT, "description": "设备时间 · the device's time"}
-    )
-
-
-class UploadIn(In):
-    items = Listed(Inner(ScannedIn), MAX_BATCH, 1, required=True)
-
-
-class UploadedOut(Out):
-    person_id = Id(required=True, metadata={"example": _ID})
-    result = Choice(UploadResult, required=True, metadata={"example": "accepted"})
-    code = Text(
-        40,
-        required=True,
-        allow_none=True,
-        metadata={"example": None, "description": "拒绝原因代码 · why it was refused"},
-    )
-
-
-class UploadOut(Out):
-    results = Listed(Inner(UploadedOut), MAX_BATCH, required=True)
-
-
-class FeedbackIn(In):
-    stars = Whole(1, 5, required=True, metadata={"example": 5})
-    text = Text(1000, 0, lines=True, load_default=None, allow_none=True, metadata={"example": "很有收获。"})
-
-
-class MyFeedbackOut(Out):
-    stars = Whole(1, 5, required=True, metadata={"example": 5})
-    text = Text(1000, 0, required=True, allow_none=True, metadata={"example": "很有收获。"})
-    created_at = Instant(required=True, metadata={"example": _AT})
-    updated_at = Instant(required=True, metadata={"example": _AT})
-    editable_until = Instant(required=True, metadata={"example": _AT})
-
-
-class FeedbackOut(Out):
-    id = Id(required=True, metadata={"example": _ID})
-    stars = Whole(1, 5, required=True, metadata={"example": 5})
-    text = Text(1000, 0, required=True, allow_none=True, metadata={"example": "很有收获。"})
-    created_at = Instant(required=True, metadata={"example": _AT})
-
-
-FeedbackPage = page_of(FeedbackOut, "FeedbackPage")

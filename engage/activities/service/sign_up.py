@@ -186,11 +186,13 @@ def _again(look: Look, outcome: admission.Outcome, given: list[dict[str, Any]] |
         "checked_in_at": mine.mine_checked_in_at,
         "attendance": attendance_of(
             state,
-            ActivityStatus(facts.status),
-            facts.ends_at,
-            mine.mine_checked_in_at,
+            mine.mine_arrived_at,
             mine.mine_excused_at,
             look.now,
+            status=ActivityStatus(facts.status),
+            starts_at=facts.starts_at,
+            ends_at=facts.ends_at,
+            late_minutes=facts.late_minutes,
         ),
         "offer_expires_at": mine.mine_offer_expires_at,
         "held_until": mine.mine_held_until,
@@ -342,7 +344,7 @@ def excuse(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> dict
     _, state = _of_activity(work, activity_id, sign_up_id)
     if state is SignUpState.CANCELLED:
         raise NoSuchSignUp
-    if state is SignUpState.WAITLISTED:
+    if state is not SignUpState.CONFIRMED:
         raise SignUpNotConfirmed
     _refuse_present(work, sign_up_id)
     work.session.execute(
