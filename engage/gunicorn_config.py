@@ -24,7 +24,7 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
 
     Gunicorn's own leaves the listening socket open but unserved until the worker ends, and whoever connects
     meanwhile is reset. This one answers those who have connected already and has all others refused at once, so that
-    a proxy sends them elsewhere.
+    a proxy sends them elsewhere. It does the same when Gunicorn's first process was killed.
     """
 
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - Gunicorn's signature
@@ -37,6 +37,13 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
                     break
                 self.accept(listener)
             listener.close()
+
+    def is_parent_alive(self) -> bool:
+        if not super().is_parent_alive():
+            # Else it would go on with the connections it has for its whole patience, hold the address against the next
+            # Gunicorn, and leave whoever connects meanwhile without an answer.
+            self.alive = False
+        return bool(self.alive)
 
 
 bind = [_settings.bind]

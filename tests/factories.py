@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
 from flask import Flask
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from engage.activities.models import (
     Activity,
@@ -16,6 +19,9 @@ from engage.activities.models import (
     CheckIn,
     CheckInMethod,
     Feedback,
+    HoursAccount,
+    HoursEntry,
+    HoursKind,
     Project,
     SignUp,
     SignUpState,
@@ -29,6 +35,18 @@ from engage.identity.models import AuthSession, Gender, Person
 from engage.orgs.models import Membership, MembershipStatus, Org, OrgPath, Role, RoleGrant
 
 _serial = itertools.count(1)
+
+
+class OneTransaction:
+    """Stands in for the database, so that a factory's objects are committed together."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        yield self._session
+        self._session.flush()
 
 
 class Factory:
@@ -263,6 +281,34 @@ class Factory:
                 }
             )
         )
+
+    def hours(self, activity: Activity, person: Person, **values: Any) -> HoursEntry:
+        """Hours of an activity on a person's account, as its closure gives them."""
+        accounts = [
+            self._account(HoursAccount.activity_id, activity.id),
+            self._account(HoursAccount.person_id, person.id),
+        ]
+        return self.add(
+            HoursEntry(
+                **{
+                    "debit_account_id": accounts[0],
+                    "credit_account_id": accounts[1],
+                    "minutes": 120,
+                    "kind": HoursKind.AWARD,
+                    "activity_id": activity.id,
+                    "person_id": person.id,
+                    "from_at": activity.starts_at,
+                    "until_at": activity.ends_at,
+                    "created_at": clock.now(),
+                    **values,
+                }
+            )
+        )
+
+    def _account(self, owner: Any, owner_id: UUID) -> UUID:
+        with self._database.transaction() as session:
+            found = session.scalar(select(HoursAccount.id).where(owner == owner_id))
+        return found or self.add(HoursAccount(id=ids.new_id(), **{owner.key: owner_id})).id
 
     def enclave_branch(self, parent: Org, **values: Any) -> EnclaveBranch:
         """A branch of 陵川县 in 太原市, below a node of the tree."""

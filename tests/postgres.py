@@ -83,6 +83,13 @@ def server(*, durable: bool = False) -> Iterator[str]:
 
     ``durable`` keeps fsync and synchronous commit, for benchmarks.
     """
+    with cluster(durable=durable) as running:
+        yield running.url
+
+
+@contextlib.contextmanager
+def cluster(*, durable: bool = False) -> Iterator[Cluster]:
+    """Run a server like ``server``; yield what can also kill it and start it again."""
     # /tmp, not the long TMPDIR of macOS: a socket path has at most 103 bytes there.
     home = Path(tempfile.mkdtemp(prefix="engage-pg-", dir="/tmp"))
     try:
@@ -110,48 +117,88 @@ def server(*, durable: bool = False) -> Iterator[str]:
             ],
             user,
         )
-        with _running(binaries, data, home, user, durable=durable) as url:
-            yield url
+        running = Cluster(binaries, home, user, durable=durable)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _running(
-    binaries: Path, data: Path, home: Path, user: pwd.struct_passwd | None, *, durable: bool
-) -> Iterator[str]:
-    settings = {
-        "listen_addresses": "",
-        "unix_socket_directories": str(home),
-        "max_connections": "100",
-        "shared_buffers": "128MB",
-    }
-    if not durable:
-        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    log = home / "postgres.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [str(binaries / "postgres"), "-D", str(data), *options],
-            stdout=output, stderr=output, cwd="/", user=user and user.pw_uid, group=user and user.pw_gid,
-        )  # fmt: skip
-    try:
-        url = f"postgresql://engage@/postgres?host={home}"
-        _wait(process, url, log)
-        yield url
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
+class Cluster:
+    """One server: its data in a folder, its processes started, killed and started again."""
 
+    def __init__(self, binaries: Path, home: Path, user: pwd.struct_passwd | None, *, durable: bool) -> None:
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(home),
+            "max_connections": "100",
+            "shared_buffers": "128MB",
+        }
+        if not durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        self._command = [str(binaries / "postgres"), "-D", str(home / "data"), *options]
+        self._log = home / "postgres.log"
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
+        self.folder = home
+        self.url = f"postgresql://engage@/postgres?host={home}"
 
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            psycopg.connect(url).close()
-        except psycopg.OperationalError as error:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise PostgresUnavailable(f"PostgreSQL did not start:\n{log.read_text()}") from error
-            time.sleep(0.05)
-        else:
+    def start(self) -> None:
+        """Start the server; return when it takes connections."""
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            self._process = self._started()
+            while self._process.poll() is None:
+                if _accepts(self.url):
+                    return
+                if time.monotonic() > deadline:
+                    raise PostgresUnavailable(f"PostgreSQL did not start:\n{self._log.read_text()}")
+                time.sleep(0.02)
+            # After a kill the last of the old processes may still hold the shared memory for a moment.
+            if "is still in use" not in self._log.read_text() or time.monotonic() > deadline:
+                raise PostgresUnavailable(f"PostgreSQL did not start:\n{self._log.read_text()}")
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        with self._log.open("w") as output:
+            return subprocess.Popen(
+                self._command, stdout=output, stderr=output, cwd="/",
+                user=self._user and self._user.pw_uid, group=self._user and self._user.pw_gid,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        """End all processes at once, as a crash of the machine's memory would: nothing is written any more."""
+        if self._process is None:
             return
+        children = self._children()
+        self._process.kill()
+        self._process.wait()
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _children(self) -> list[int]:
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+        pairs = [map(int, line.split()) for line in listed.stdout.splitlines()]
+        return [pid for pid, parent in pairs if self._process is not None and parent == self._process.pid]
+
+    def log(self) -> str:
+        """Return what it has said since it was started."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def stop(self) -> None:
+        """Stop in order, if it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(timeout=30)
+
+
+def _accepts(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True

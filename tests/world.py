@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
-from factories import Factory
+from factories import Factory, OneTransaction
 from flask import Flask
-from sqlalchemy.orm import Session
 
-from engage.activities.models import ActivityStatus, SignUpState
+from engage.activities.models import ActivityStatus, HoursCertificate, HoursCertificateEntry, SignUpState
+from engage.activities.models.hours import CODE_PURPOSE, hash_of_code
 from engage.activities.schemas.activity import QuestionIn
 from engage.core import clock
 from engage.core.config import Settings
@@ -24,26 +21,14 @@ from engage.messages.models import Message, MessageKind
 from engage.orgs.models import Cluster, ClusterKind, ClusterMember, Role
 
 
-class _OneTransaction:
-    """Stands in for the database, so that a factory's objects are committed together."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    @contextmanager
-    def transaction(self) -> Iterator[Session]:
-        yield self._session
-        self._session.flush()
-
-
 @dataclass(frozen=True)
 class World:
     """Callers by name (their ``Authorization``, None for nobody), and ids by the name of the parameter that takes them."""
 
     callers: dict[str, str | None]
-    ids: dict[str, list[UUID]]
+    ids: dict[str, list[Any]]
 
-    def id_for(self, name: str, pick: int = 0) -> UUID | None:
+    def id_for(self, name: str, pick: int = 0) -> Any:
         """Return an id that a parameter or field of this name can mean."""
         known = self.ids.get(name, [])
         return known[pick % len(known)] if known else None
@@ -52,7 +37,7 @@ class World:
 def build(database: Database, app: Flask) -> World:
     """Return a world in a database that holds the reference rows only."""
     with database.transaction() as session, app.app_context():
-        return _build(Factory(_OneTransaction(session), app), database.settings)
+        return _build(Factory(OneTransaction(session), app), database.settings)
 
 
 def _build(make: Factory, settings: Settings) -> World:
@@ -100,6 +85,22 @@ def _build(make: Factory, settings: Settings) -> World:
     make.check_in(attended)
     make.feedback(past, member)
 
+    served = make.hours(summarised, member)
+    code = "K7QF-2M4X-AB3D-EFGH-JKLM-NPQR"
+    certificate = make.add(
+        HoursCertificate(
+            person_id=member.id,
+            holder_name=member.name,
+            issuer_name=county.name,
+            from_on=clock.shanghai_day(now),
+            until_on=clock.shanghai_day(now),
+            code_hash=hash_of_code(code),
+            code_sealed=settings.keyring.seal(code, CODE_PURPOSE),
+            issued_at=now,
+        )
+    )
+    make.add(HoursCertificateEntry(certificate_id=certificate.id, entry_id=served.id, person_id=member.id))
+
     enclave = make.enclave_branch(other_county)
     application = make.add(EnclaveApplication(branch_id=enclave.id, person_id=other.id, created_at=now))
     make.add(EnclaveParticipation(branch_id=enclave.id, person_id=member.id, joined_at=now))
@@ -134,5 +135,8 @@ def _build(make: Factory, settings: Settings) -> World:
             "application_id": [application.id],
             "cluster_id": [cluster.id],
             "message_id": [message.id],
+            "entry_id": [served.id],
+            "certificate_id": [certificate.id],
+            "verification_code": [code],
         },
     )

@@ -81,12 +81,12 @@ def require_manageable(look: Context, activity_id: UUID) -> None:
         NotAllowed: the caller sees it but has no role on its org or hub.
 
     """
-    allowed = look.db.scalar(
+    row = look.db.execute(
         select(manageable(look)).where(Activity.id == activity_id, visible_activities(look))
-    )
-    if allowed is None:
+    ).one_or_none()
+    if row is None:
         raise NoSuchActivity
-    if not allowed:
+    if not row[0]:  # also NULL: no hub, asked by somebody who has one
         raise NotAllowed
 
 

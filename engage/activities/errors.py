@@ -214,3 +214,55 @@ class FeedbackClosed(Conflict):
 class NoFeedback(NotFound):
     code = "no_feedback"
     zh, en = "还没有评价。", "There is no feedback yet."
+
+
+class NoSuchHoursEntry(NotFound):
+    code = "no_such_hours_entry"
+    zh, en = "没有这条服务时长记录。", "There is no such entry of service hours."
+
+
+class HoursAlreadyGiven(Conflict):
+    code = "hours_already_given"
+    zh, en = (
+        "此人在本活动已有服务时长；如有误，请先撤销再补录。",
+        "This person has hours of this activity; reverse them first if they are wrong.",
+    )
+
+
+class HoursOverlap(Conflict):
+    code = "hours_overlap"
+    zh, en = (
+        "此人在同一时段已有其他活动的服务时长，同一时间不能重复计时。",
+        "This person has hours of another activity at the same time; time counts once.",
+    )
+
+
+class HoursNotReversible(Conflict):
+    code = "hours_not_reversible"
+    zh, en = "这是一条撤销记录，不能再撤销。", "This entry is itself a reversal and cannot be reversed."
+
+
+class NoHoursToCertify(Conflict):
+    code = "no_hours_to_certify"
+    zh, en = "这段时间没有可以证明的服务时长。", "There are no service hours to certify in this period."
+
+
+class TooManyHoursToCertify(Conflict):
+    code = "too_many_hours_to_certify"
+    zh, en = (
+        "一份证明最多列 {max} 项活动，请缩短起止日期后分别开具。",
+        "A certificate lists at most {max} activities; ask for shorter periods.",
+    )
+
+
+class NoSuchCertificate(NotFound):
+    code = "no_such_certificate"
+    zh, en = "没有这份证明，请核对核验码。", "There is no such certificate; check the code."
+
+
+class CertificateSuperseded(Conflict):
+    code = "certificate_superseded"
+    zh, en = (
+        "证明中有服务时长已被撤销，本证明已失效，请重新开具。",
+        "Hours on this certificate were reversed and it is no longer valid; ask for a new one.",
+    )

@@ -74,6 +74,7 @@ class Settings:
     wechat_api_base: str = "https://api.weixin.qq.com"
     wechat_appid: str = ""
     wechat_secret: str = field(default="", repr=False)
+    public_url: str = "http://127.0.0.1:8000"
     max_age: int = 35
     activity_review: bool = False
     offer_window_minutes: int = 1440
@@ -238,6 +239,7 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "wechat_api_base": _http_base,
     "wechat_appid": _text,
     "wechat_secret": _text,
+    "public_url": _http_base,
     "max_age": _whole(18, 120),
     "activity_review": _flag,
     "offer_window_minutes": _whole(0, 43_200),
@@ -284,3 +286,5 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"{_variable(name)}: production needs it")
     if urlsplit(settings.wechat_api_base).scheme != "https":
         raise SettingsError("ENGAGE_WECHAT_API_BASE: production needs https")
+    if urlsplit(settings.public_url).scheme != "https":
+        raise SettingsError("ENGAGE_PUBLIC_URL: production needs the https address that people reach it at")

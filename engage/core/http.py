@@ -79,6 +79,14 @@ class Mode(Enum):
     ERRAND = auto()  # an Errand; the use case opens its own short transactions
 
 
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """An answer that is a file and not JSON: the view returns its bytes."""
+
+    media_type: str
+    file_name: str
+
+
 @dataclass(frozen=True)
 class Operation:
     """One declared operation; the service, the document and the tests all read this."""
@@ -92,6 +100,7 @@ class Operation:
     query: type[Query] | None
     body: type[In] | None
     returns: type[Out] | None
+    binary: Binary | None
     status: int
     refuses: tuple[type[DomainError], ...]
     mode: Mode
@@ -130,6 +139,7 @@ class Api:
         query: type[Query] | None = None,
         body: type[In] | None = None,
         returns: type[Out] | None = None,
+        binary: Binary | None = None,
         status: int = 200,
         refuses: Sequence[type[DomainError]] = (),
         mode: Mode | None = None,
@@ -147,7 +157,8 @@ class Api:
             zh: the summary in Chinese; the first line of the docstring is the English one.
             query: schema of the query string, passed as ``query``.
             body: schema of the JSON body, passed as ``body``.
-            returns: schema of the answer; None answers 204.
+            returns: schema of the answer; without it and ``binary`` the answer is 204.
+            binary: the answer of a GET is a file of this kind.
             status: status of success.
             refuses: refusals of the use case, for the document.
             mode: how it meets the database; GET reads, everything else writes.
@@ -165,7 +176,7 @@ class Api:
             self.operations.append(
                 Operation(
                     method=method, path=path, view=view, access=access, zh=zh, tag=self.tag, query=query, body=body,
-                    returns=returns, status=status if returns else 204, refuses=tuple(refuses), mode=mode or default,
+                    returns=returns, binary=binary, status=status if returns or binary else 204, refuses=tuple(refuses), mode=mode or default,
                     idempotent=idempotent, if_match=if_match, cache=cache, location=location,
                 )
             )  # fmt: skip
@@ -227,10 +238,18 @@ def _run_errand(
 
 
 def _answer_result(operation: Operation, dump: Callable[[Any], Any] | None, result: Any) -> Response:
+    if operation.binary:
+        return _answer_binary(operation, operation.binary, result)
     if dump is None:
         return empty()
     payload = dump(result)
     return _answer(operation, payload, encode(payload))
+
+
+def _answer_binary(operation: Operation, binary: Binary, body: bytes) -> Response:
+    response = answered(body, operation.status, cache_control=operation.cache, media_type=binary.media_type)
+    response.headers["Content-Disposition"] = f'inline; filename="{binary.file_name}"'
+    return response
 
 
 def _write(

@@ -44,6 +44,8 @@ branches, read participation figures. Errors are RFC 9457 problems; branch on `c
 coordinates are GCJ-02 unless `coord_type=wgs84`. Lists are cursor-paged. A `PUT` may be repeated; a creating
 `POST` may be repeated under one `Idempotency-Key`.
 """
+# Parameters of a path that are no ids.
+_SAMPLES: Final = {"code": "140524", "verification_code": "K7QF-2M4X-AB3D-EFGH-JKLM-NPQR"}
 _SERVER: Final = "https://engage.example.cn"
 
 
@@ -160,7 +162,7 @@ def _parameters(operation: Operation) -> list[Any]:
     for name in operation.path_parameters:
         is_id = name.endswith("_id")
         schema = {"type": "string", "format": "uuid"} if is_id else {"type": "string", "maxLength": 64}
-        sample = "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d" if is_id else "140524"
+        sample = "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d" if is_id else _SAMPLES[name]
         found.append({"name": name, "in": "path", "required": True, "schema": schema, "example": sample})
     if operation.query:
         found.append({"in": "query", "schema": operation.query})
@@ -178,6 +180,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "成功 · Success"}
     if operation.returns:
         success["content"] = {JSON: {"schema": operation.returns, "example": example(operation.returns)}}
+    if operation.binary:
+        success["content"] = {operation.binary.media_type: {"schema": {"type": "string", "format": "binary"}}}
     responses = {str(operation.status): success}
     if operation.cache:
         responses["304"] = {"description": "未改变 · Not modified"}

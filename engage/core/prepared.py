@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
+from psycopg import RawCursor
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 if TYPE_CHECKING:
-    from sqlalchemy import ClauseElement, Connection, Dialect, Executable
+    from sqlalchemy import BindParameter, ClauseElement, Connection, Dialect, Executable
+    from sqlalchemy.engine.default import DefaultDialect
     from sqlalchemy.sql.compiler import SQLCompiler
 
 R = TypeVar("R", bound=tuple[Any, ...])
@@ -25,14 +27,17 @@ Convert = Callable[[Any], Any]
 # results stay in memory, hence the bound.
 _KEPT: Final = "engage.cursors"
 _MOST_KEPT: Final = 24
+# With its cursors for plain SQL this driver needs not look for values in a statement, each time anew when it is long.
+_RAW: Final = "psycopg"
 
 
 class Prepared(Generic[R]):
     """A statement whose values are bound when it runs.
 
-    It takes a Core statement, or one for each dialect (``{"postgresql": …, "sqlite": …}``). ``text()`` needs types
-    for what it returns: ``text(…).columns(…)``. Rows are plain tuples, or of the NamedTuple given as ``row``. Lists
-    of values of ``IN`` are fixed when the statement is made; defaults of columns are not filled in.
+    Only what is named (``bindparam("me")``) is bound; all else becomes part of the SQL, so nothing that a caller sent
+    may be written into the statement. It takes a Core statement, or one for each dialect (``{"postgresql": …, "sqlite": …}``). ``text()`` needs types
+    for what it returns: ``text(…).columns(…)``. Rows are plain tuples, or of the NamedTuple given as ``row``.
+    Lists of values cannot be bound, and defaults of columns are not filled in.
     """
 
     @overload
@@ -82,19 +87,14 @@ class _Plan:
     """What is known about a statement on one dialect."""
 
     sql: str
-    fixed: dict[str, Any]
     given: list[tuple[str, Convert | None]]
-    positions: list[str] | None
     columns: list[Any]
     dialect: Dialect
     make: Convert | None
     unpack: Convert | None = None
 
-    def parameters(self, values: Mapping[str, Any]) -> Any:
-        bound = self.fixed.copy()
-        for name, convert in self.given:
-            bound[name] = values[name] if convert is None else convert(values[name])
-        return bound if self.positions is None else tuple([bound[name] for name in self.positions])
+    def parameters(self, values: Mapping[str, Any]) -> list[Any]:
+        return [values[name] if convert is None else convert(values[name]) for name, convert in self.given]
 
     def learn(self, description: Any) -> Convert:
         """Write the function from fetched rows to finished ones; the driver names the types of the columns."""
@@ -111,28 +111,38 @@ class _Plan:
         return self.unpack
 
 
+def _compiler(base: Any) -> Any:
+    class Compiler(base):  # type: ignore[misc]
+        """Writes what is fixed into the SQL, and binds only what differs.
+
+        PostgreSQL plans a statement that it has seen often without looking at what is bound: it would then not know
+        that ``state <> $1`` is the condition of a partial index. SQLite never looks.
+        """
+
+        def visit_bindparam(self, bindparam: BindParameter[Any], **options: Any) -> str:
+            options["literal_binds"] = not bindparam.required
+            sql: str = super().visit_bindparam(bindparam, **options)
+            return sql
+
+    return Compiler
+
+
 def _plan(statement: Any, dialect: Dialect, make: Convert | None) -> _Plan:
-    compiled: SQLCompiler = statement.compile(dialect=dialect)
+    words: Any = dialect
+    if dialect.driver == _RAW:
+        words = cast("type[DefaultDialect]", type(dialect))(paramstyle="numeric_dollar")
+    compiled: SQLCompiler = _compiler(dialect.statement_compiler)(words, statement)
     if compiled.insert_prefetch or compiled.update_prefetch:
         raise TypeError("a prepared statement names every column; defaults are not filled in")
-    given = {name: bind for bind, name in compiled.bind_names.items() if bind.required}
-    if any(bind.expanding for bind in given.values()):
+    if any(bind.expanding for bind in compiled.bind_names):
         raise TypeError("a prepared statement has no list of values that is bound when it runs")
-    state = compiled.construct_expanded_state(dict.fromkeys(given))
     converters = {
         name: bind.type.dialect_impl(dialect).bind_processor(dialect)
         for bind, name in compiled.bind_names.items()
     }
-    converters |= state.processors  # those of the members of IN lists
     return _Plan(
-        sql=state.statement,
-        fixed={
-            name: convert(value) if (convert := converters.get(name)) else value
-            for name, value in state.parameters.items()
-            if name not in given
-        },
-        given=[(name, converters[name]) for name in given],
-        positions=list(state.positiontup) if state.positiontup is not None else None,
+        sql=str(compiled),
+        given=[(name, converters[name]) for name in compiled.positiontup or ()],
         columns=_columns(statement),
         dialect=dialect,
         make=make,
@@ -150,7 +160,7 @@ def _fetch(connection: Connection, plan: _Plan, parameters: Any) -> list[Any]:
     if cursor is None:
         if len(kept) >= _MOST_KEPT:
             kept.clear()
-        cursor = kept[plan.sql] = pooled.cursor()
+        cursor = kept[plan.sql] = _cursor(connection)
     for listener in connection.engine.dispatch.before_cursor_execute:
         listener(connection, cursor, plan.sql, parameters, None, False)
     try:
@@ -161,6 +171,11 @@ def _fetch(connection: Connection, plan: _Plan, parameters: Any) -> list[Any]:
     if not rows:
         return rows
     return (plan.unpack or plan.learn(cursor.description))(rows)  # type: ignore[no-any-return]
+
+
+def _cursor(connection: Connection) -> Any:
+    driver: Any = connection.connection.dbapi_connection
+    return RawCursor(driver) if connection.dialect.driver == _RAW else driver.cursor()
 
 
 def _named(connection: Connection, cursor: Any, plan: _Plan, parameters: Any, error: Any) -> BaseException:

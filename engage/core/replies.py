@@ -41,9 +41,10 @@ def answered(
     cache_control: str | None = None,
     version: int = 0,
     location: str | None = None,
+    media_type: str = JSON,
 ) -> Response:
-    """Return JSON; with ``cache_control`` under an ETag, and 304 when the client has these very bytes."""
-    response = Response(body, status, mimetype=JSON)
+    """Return a body, JSON unless said otherwise; with ``cache_control`` under an ETag, and 304 when the client has these very bytes."""
+    response = Response(body, status, mimetype=media_type)
     if location:
         response.headers["Location"] = location
     if cache_control is None:

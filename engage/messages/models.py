@@ -31,6 +31,9 @@ class MessageKind(StrEnum):
     SIGN_UP_CANCELLED_BY_STAFF = "sign_up_cancelled_by_staff"
     ACTIVITY_CANCELLED = "activity_cancelled"
     ACTIVITY_CHANGED = "activity_changed"
+    HOURS_AWARDED = "hours_awarded"
+    HOURS_MADE_UP = "hours_made_up"
+    HOURS_REVERSED = "hours_reversed"
     ENCLAVE_APPLICATION_RECEIVED = "enclave_application_received"
     ENCLAVE_APPLICATION_APPROVED = "enclave_application_approved"
     ENCLAVE_APPLICATION_REJECTED = "enclave_application_rejected"
@@ -88,6 +91,18 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.ACTIVITY_CHANGED: (
         "您报名的“{title}”有变动，现为{starts_at}开始，请查看详情。",
         "“{title}” has changed; it now starts at {starts_at}. Please look at the details.",
+    ),
+    MessageKind.HOURS_AWARDED: (
+        "您参加“{title}”的服务时长 {minutes} 分钟已记入，可在“我的时长”中查看。",
+        "{minutes} minutes of service for “{title}” are now on your record.",
+    ),
+    MessageKind.HOURS_MADE_UP: (
+        "已为您补录“{title}”的服务时长 {minutes} 分钟，原因：{reason}",
+        "{minutes} minutes of service for “{title}” were added to your record by staff. Reason: {reason}",
+    ),
+    MessageKind.HOURS_REVERSED: (
+        "您在“{title}”的服务时长 {minutes} 分钟已被撤销，原因：{reason}；如有疑问，请联系活动工作人员。",
+        "{minutes} minutes of service for “{title}” were taken off your record; ask its staff if in doubt. Reason: {reason}",
     ),
     MessageKind.ENCLAVE_APPLICATION_RECEIVED: (
         "“{branch_name}”收到一份新的加入申请，请处理。",

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import or_, select
+
 from engage.activities.models import Activity
-from engage.orgs.access import Permission, permitted
+from engage.core.errors import NotAllowed
+from engage.orgs.access import ROLES, Permission, live_grant, permitted
+from engage.orgs.models import Org, Role, RoleGrant
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -20,3 +24,20 @@ def countable(look: Context) -> ColumnElement[bool]:
     meets a number of an organisation that is not below their own, and no small cell needs to be hidden.
     """
     return permitted(look, Permission.READ_FIGURES, Activity.org_id, Activity.hub_id)
+
+
+def require_whole(look: Context) -> None:
+    """Refuse a reader of what is about the whole installation: not only about what is below a node.
+
+    Raises:
+        NotAllowed: the caller is no platform administrator, and reads no figures of a tree from its root.
+
+    """
+    at_a_root = RoleGrant.role.in_(ROLES[Permission.READ_FIGURES]) & Org.parent_id.is_(None)
+    held = (
+        select(RoleGrant.id)
+        .join(Org, Org.id == RoleGrant.org_id)
+        .where(live_grant(look.actor.id, look.now), or_(RoleGrant.role == Role.PLATFORM_ADMIN, at_a_root))
+    )
+    if not look.db.scalar(select(held.exists())):
+        raise NotAllowed

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from marshmallow import validates_schema
 
+from engage.activities.queries.integrity import EXAMPLES
 from engage.core.schemas import (
     PAGE_LIMIT,
     Choice,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_DAYS: Final = 1096  # three years with their leap day
+_MAX_CHECKS: Final = 50
+_MAX_SECONDS: Final = 3600
 _MAX_COUNT: Final = 2**53 - 1  # the largest that a JavaScript client reads exactly
 
 
@@ -155,3 +158,30 @@ class ParticipationOut(page_of(FigureRowOut, "FigurePage")):  # type: ignore[mis
     as_of = Instant(required=True, metadata={"example": "2026-10-31T20:00:00+08:00"})
     scope = Listed(Inner(ScopeNodeOut), MAX_SCOPE, required=True)
     totals = Inner(FiguresOut, required=True)
+
+
+class CheckedOut(Out):
+    """How many rows were looked at."""
+
+    activities = Whole(high=_MAX_COUNT, required=True, metadata={"example": 10000})
+    sign_ups = Whole(high=_MAX_COUNT, required=True, metadata={"example": 1000000})
+
+
+class IntegrityCheckOut(Out):
+    """Something that must hold, and how often it does not; ``examples`` are ids of activities where."""
+
+    name = Text(40, required=True, metadata={"example": "over_capacity"})
+    zh = Text(80, required=True, metadata={"example": "没有活动超额"})
+    en = Text(120, required=True, metadata={"example": "no activity is over its capacity"})
+    violations = Whole(high=_MAX_COUNT, required=True, metadata={"example": 0})
+    examples = Listed(Id(), EXAMPLES, required=True, metadata={"example": []})
+
+
+class IntegrityOut(Out):
+    """Whether all counters equal the rows they count, and whatever else must always hold. Expected: no violations."""
+
+    as_of = Instant(required=True, metadata={"example": "2026-10-31T20:00:00+08:00"})
+    checked = Inner(CheckedOut, required=True)
+    violations = Whole(high=_MAX_COUNT, required=True, metadata={"example": 0})
+    checks = Listed(Inner(IntegrityCheckOut), _MAX_CHECKS, required=True)
+    seconds = Decimal(0, _MAX_SECONDS, required=True, metadata={"example": 1.9})

@@ -54,7 +54,10 @@ SIGN_UP = (
     "rank INTEGER DEFAULT 1000000 NOT NULL CONSTRAINT ck_sign_up_rank_in_range CHECK (rank BETWEEN 1 AND 1000000)",
     "weight INTEGER DEFAULT 1 NOT NULL CONSTRAINT ck_sign_up_weight_in_range CHECK (weight BETWEEN 1 AND 10)",
     "pool_mask INTEGER DEFAULT 0 NOT NULL",
-    "pool INTEGER CONSTRAINT ck_sign_up_pool_of_a_place CHECK (pool IS NULL OR state IN ('confirmed', 'offered'))",
+    (
+        "pool INTEGER CONSTRAINT ck_sign_up_pool_of_a_place CHECK (pool IS NULL OR state IN ('confirmed', 'offered'))"
+        " CONSTRAINT ck_sign_up_pool_open_to_person CHECK (pool IS NULL OR (pool_mask >> (pool - 1)) & 1 = 1)"
+    ),
     "joined_position INTEGER",
     "held_until {instant} CONSTRAINT ck_sign_up_held_in_queue CHECK (held_until IS NULL OR state = 'waitlisted')",
     "offered_at {instant}",
@@ -157,6 +160,14 @@ POSTGRESQL = (
         END IF;
         IF TG_OP <> 'DELETE' AND NEW.pool IS NOT NULL THEN
             UPDATE activity_pool SET taken = taken + 1 WHERE activity_id = its_activity AND position = NEW.pool;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION 'a place is in a pool that there is' USING ERRCODE = 'check_violation';
+            END IF;
+        END IF;
+        IF TG_OP = 'UPDATE' AND places = 0 AND OLD.pool IS NOT NULL AND NEW.pool IS NULL
+            AND NOT (SELECT pools_merged FROM activity WHERE id = its_activity)
+        THEN
+            RAISE EXCEPTION 'a place is in a pool' USING ERRCODE = 'check_violation';
         END IF;
         IF TG_OP = 'UPDATE' AND OLD.state IN ('confirmed', 'walk_in') AND NEW.state NOT IN ('confirmed', 'walk_in')
             AND EXISTS (SELECT 1 FROM check_in WHERE sign_up_id = OLD.id)
@@ -211,6 +222,10 @@ _AHEAD = """
         )
 """
 _NO_POOL = "NEW.pool IS NULL AND NOT (SELECT pools_merged FROM activity WHERE id = NEW.activity_id)"
+_NO_SUCH_POOL = """
+        SELECT RAISE(ABORT, 'CHECK: a place is in a pool that there is') WHERE NEW.pool IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM activity_pool WHERE activity_id = NEW.activity_id AND position = NEW.pool);
+"""
 SQLITE = (
     f"""
     CREATE TRIGGER sign_up_count_insert AFTER INSERT ON sign_up BEGIN
@@ -219,6 +234,7 @@ SQLITE = (
         WHERE id = NEW.activity_id;
         UPDATE activity_pool SET taken = taken + 1 WHERE activity_id = NEW.activity_id AND position = NEW.pool;
         SELECT RAISE(ABORT, 'CHECK: a place is in a pool') WHERE {_NEW_PLACE} AND {_NO_POOL};
+        {_NO_SUCH_POOL}
         SELECT RAISE(ABORT, 'CHECK: somebody else is next in the queue')
         WHERE {_NEW_PLACE} AND NEW.created_at < (SELECT queue_closes_at FROM activity WHERE id = NEW.activity_id) AND {_AHEAD};
     END
@@ -233,7 +249,8 @@ SQLITE = (
         WHERE id = NEW.activity_id AND (NEW.state <> OLD.state OR NEW.held_until IS NOT OLD.held_until);
         UPDATE activity_pool SET taken = taken - 1 WHERE activity_id = NEW.activity_id AND position = OLD.pool;
         UPDATE activity_pool SET taken = taken + 1 WHERE activity_id = NEW.activity_id AND position = NEW.pool;
-        SELECT RAISE(ABORT, 'CHECK: a place is in a pool') WHERE {_NEW_PLACE} AND NOT {_OLD_PLACE} AND {_NO_POOL};
+        SELECT RAISE(ABORT, 'CHECK: a place is in a pool') WHERE {_NEW_PLACE} AND {_NO_POOL} AND (NOT {_OLD_PLACE} OR OLD.pool IS NOT NULL);
+        {_NO_SUCH_POOL}
         SELECT RAISE(ABORT, 'CHECK: somebody else is next in the queue') WHERE {_NEW_PLACE} AND NOT {_OLD_PLACE} AND {_AHEAD};
         SELECT RAISE(ABORT, 'CHECK: who was there keeps the place')
         WHERE OLD.state IN ('confirmed', 'walk_in') AND NEW.state NOT IN ('confirmed', 'walk_in')

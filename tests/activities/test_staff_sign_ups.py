@@ -215,3 +215,10 @@ def test_answers_that_do_not_fit_are_refused_where_they_stand(desk, make, as_use
         refused.json
     )
     assert client.get(f"/v1/activities/{activity.id}/sign-up").json["code"] == "no_such_sign_up"
+
+
+def test_a_manager_of_some_hub_is_told_that_an_activity_elsewhere_is_not_theirs(as_user, make):
+    org = make.org()
+    manager = as_user(make.staff(Role.HUB_MANAGER, hub=make.hub(org)).id)
+    refused = manager.get(f"/v1/activities/{make.activity(org).id}/sign-ups")
+    assert (refused.status_code, refused.json["code"]) == (403, "not_allowed")

@@ -28,9 +28,13 @@ class Bare:
         """Nothing to drop after a fork."""
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] == "PUT":
+        method = environ["REQUEST_METHOD"]
+        if method == "DELETE":
+            start_response("204 No Content", [("Content-Length", "0")])
+            return []
+        if method != "GET":
             environ["wsgi.input"].read()
-            key = "sign-up"
+            key = "sign-up" if method == "PUT" else "check-in"
         else:
             key = "list" if environ["PATH_INFO"] == "/v1/activities" else "detail"
         body, headers = self._answers[key]

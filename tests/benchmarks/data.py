@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import Flask
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Engine, insert, select, text
 
 from engage.activities.models import Activity, ActivityStatus, Project, SignUp, SignUpState
 from engage.core import ids
@@ -94,16 +94,31 @@ def settle(engine: Engine) -> None:
         connection.execute(text("ANALYZE"))
 
 
-def open_activity(database: Database, city: City, now: datetime, *, capacity: int, queue: int) -> UUID:
-    """Write one more activity that takes sign-ups."""
+def open_activity(database: Database, city: City, now: datetime, **values: Any) -> UUID:
+    """Write one more activity that takes sign-ups: ``capacity``, ``waitlist_capacity`` and what else differs."""
     row = activity(
-        project_id=city.project_id, org_id=city.org_id, hub_id=city.hub_id, now=now, number=0,
-        capacity=capacity, waitlist_capacity=queue,
-    )  # fmt: skip
+        project_id=city.project_id, org_id=city.org_id, hub_id=city.hub_id, now=now, number=0, **values
+    )
     with database.transaction() as session:
         session.execute(insert(Activity), [row])
     found: UUID = row["id"]
     return found
+
+
+def sign_up(database: Database, city: City, now: datetime, activity_id: UUID, **people: int) -> None:
+    """Write sign-ups of the first people of the city, so many in each state: ``confirmed=200, waitlisted=300``."""
+    with database.transaction() as session:
+        times = session.execute(
+            select(Activity.starts_at, Activity.ends_at).where(Activity.id == activity_id)
+        ).one()
+        first = 0
+        for state, count in people.items():
+            rows = [
+                _sign_up(activity_id, person, SignUpState(state), *times, now)
+                for person, _ in city.people[first : first + count]
+            ]
+            session.execute(insert(SignUp), rows)
+            first += count
 
 
 def activity(
@@ -115,9 +130,11 @@ def activity(
     number: int,
     capacity: int,
     waitlist_capacity: int,
+    starts_at: datetime | None = None,
+    **values: Any,
 ) -> dict[str, Any]:
     """Return the row of an activity ahead, open for sign-up."""
-    starts_at = now + timedelta(days=1 + number % 30, minutes=number)
+    starts_at = starts_at or now + timedelta(days=1 + number % 30, minutes=number)
     return {
         "id": ids.new_id(), "title": f"青年创业分享会第{number}期", "summary": "与本地青年创业者面对面交流，提供茶点。" * 5,
         "project_id": project_id, "org_id": org_id, "hub_id": hub_id, "place_name": None, "county_code": COUNTIES[number % 6],
@@ -126,6 +143,7 @@ def activity(
         "county_codes": [], "members_only": False, "questions": [], "service_minutes": 120, "status": ActivityStatus.PUBLISHED,
         "offers_from_at": starts_at - timedelta(hours=24), "queue_closes_at": starts_at - timedelta(hours=1),
         "excuse_until_at": starts_at - timedelta(hours=2), "created_at": now, "updated_at": now, "min_age": 14, "max_age": 35,
+        **values,
     }  # fmt: skip
 
 
@@ -163,14 +181,26 @@ def _sign_ups(
 ) -> list[dict[str, Any]]:
     """About ten people in each activity."""
     return [
-        {
-            "id": ids.new_id(), "activity_id": row["id"], "person_id": people[(index * 7 + turn) % PEOPLE]["id"],
-            "state": SignUpState.CONFIRMED, "answers": {}, "starts_at": row["starts_at"],
-            "ends_at": row["ends_at"], "created_at": now, "updated_at": now,
-        }
+        _sign_up(
+            row["id"], people[(index * 7 + turn) % PEOPLE]["id"], SignUpState.CONFIRMED, row["starts_at"], row["ends_at"], now
+        )
         for index, row in enumerate(activities)
         for turn in range(10)
     ]  # fmt: skip
+
+
+def _sign_up(
+    activity_id: UUID,
+    person_id: UUID,
+    state: SignUpState,
+    starts_at: datetime,
+    ends_at: datetime,
+    now: datetime,
+) -> dict[str, Any]:
+    return {
+        "id": ids.new_id(), "activity_id": activity_id, "person_id": person_id, "state": state, "answers": {},
+        "starts_at": starts_at, "ends_at": ends_at, "created_at": now, "updated_at": now,
+    }  # fmt: skip
 
 
 def get(path: str, token: str) -> bytes:
@@ -178,7 +208,7 @@ def get(path: str, token: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nAccept: application/json\r\n\r\n".encode()
 
 
-def put(path: str, token: str, body: bytes = b"{}") -> bytes:
-    """Return the bytes of a PUT."""
-    head = f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+def send(method: str, path: str, token: str, body: bytes = b"") -> bytes:
+    """Return the bytes of a request that writes."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body

@@ -1,7 +1,7 @@
-"""The floor: bare WSGI, the same SQL through the driver, tokens verified as strongly, the same answer.
+"""The floor: bare WSGI, SQL through the driver, tokens verified as strongly, the same answers, as durable.
 
-Everything a framework, an ORM or a schema could be blamed for is absent. Statements come from ``sql.py``; only the
-unpacking of their rows is written by hand, and the benchmark first compares its answers with those of the service.
+Everything a framework, an ORM or a schema could be blamed for is absent. The benchmark first compares its answers
+with those of the service, field by field.
 """
 
 from __future__ import annotations
@@ -11,28 +11,26 @@ import hashlib
 import hmac
 import os
 import pickle
-import sqlite3
-import threading
 import time
 from collections.abc import Iterable
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import orjson
-import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from psycopg.types.json import Json
 
 from engage.core import ids
 from engage.core.config import Settings
-from engage.core.db import WriterLock
-from tests.benchmarks.sql import Role
+from tests.benchmarks import floor_db as sql
 
-_SHANGHAI = timezone(timedelta(hours=8))
 _PLAN = pickle.loads(Path(os.environ["BENCHMARK_PLAN"]).read_bytes())
+_REFUSALS = {
+    "activity_full": ("409 Conflict", "与当前状态冲突", "名额和候补都已满。"),
+    "sign_up_closed": ("409 Conflict", "与当前状态冲突", "报名已截止。"),
+}
+_CODE_SECONDS = 30
 
 
 class Unauthorised(Exception):
@@ -64,117 +62,16 @@ class Tokens:
         return UUID(claims["sub"]), UUID(claims["sid"]), claims["exp"]
 
 
-class Postgres:
-    """One connection for each thread, prepared statements, autocommit."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._url = settings.database_url.replace("+psycopg", "")
-        self._local = threading.local()
-
-    def _connection(self) -> psycopg.Connection[Any]:
-        try:
-            return self._local.connection  # type: ignore[no-any-return]
-        except AttributeError:
-            self._local.connection = psycopg.connect(
-                self._url, autocommit=True, options="-c timezone=Asia/Shanghai"
-            )
-            return self._local.connection  # type: ignore[no-any-return]
-
-    def run(self, statement: Any, values: dict[str, Any]) -> list[Any]:
-        parameters = {
-            key: values[value.name] if isinstance(value, Role) else value
-            for key, value in statement.parameters.items()
-        }
-        return self._connection().execute(statement.sql, parameters).fetchall()
-
-    @contextmanager
-    def writing(self) -> Any:
-        yield
-
-    @staticmethod
-    def values(person: UUID, session: UUID, activity: UUID | None) -> dict[str, Any]:
-        return {
-            "person": person,
-            "session": session,
-            "activity": activity,
-            "now": datetime.now(UTC),
-            "new_id": ids.new_id(),
-            "json": Json({}),
-        }
-
-    at = staticmethod(lambda value: value)
-    id = staticmethod(lambda value: value)
-    json = staticmethod(lambda value: value)
-
-
-class Sqlite:
-    """One connection for each thread; writers queue as they do in the service."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._path = settings.database_url.removeprefix("sqlite:///")
-        self._sync = settings.sqlite_synchronous
-        self._local = threading.local()
-        self._lock = WriterLock(Path(self._path + ".lock-writer"))
-
-    def _connection(self) -> sqlite3.Connection:
-        try:
-            return self._local.connection  # type: ignore[no-any-return]
-        except AttributeError:
-            connection = sqlite3.connect(self._path, timeout=10, isolation_level=None)
-            for pragma in (
-                "journal_mode=WAL",
-                f"synchronous={self._sync}",
-                "foreign_keys=ON",
-                "cache_size=-8192",
-            ):
-                connection.execute(f"PRAGMA {pragma}")
-            self._local.connection = connection
-            return connection
-
-    def run(self, statement: Any, values: dict[str, Any]) -> list[Any]:
-        parameters = tuple(
-            [values[value.name] if isinstance(value, Role) else value for value in statement.parameters]
-        )
-        return self._connection().execute(statement.sql, parameters).fetchall()
-
-    @contextmanager
-    def writing(self) -> Any:
-        self._lock.acquire()
-        try:
-            connection = self._connection()
-            connection.execute("BEGIN IMMEDIATE")
-            yield
-            connection.execute("COMMIT")
-        finally:
-            self._lock.release()
-
-    @staticmethod
-    def values(person: UUID, session: UUID, activity: UUID | None) -> dict[str, Any]:
-        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-        return {
-            "person": person.hex, "session": session.hex, "activity": activity and activity.hex, "now": now,
-            "new_id": ids.new_id().hex, "json": "{}",
-        }  # fmt: skip
-
-    @staticmethod
-    def at(value: str | None) -> datetime | None:
-        return value and datetime.fromisoformat(value + "+00:00").astimezone(_SHANGHAI)
-
-    @staticmethod
-    def id(value: str) -> str:
-        return f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}"
-
-    json = staticmethod(orjson.loads)
-
-
 class Floor:
-    """List, detail and sign-up."""
+    """List, detail, sign-up, cancellation and check-in."""
 
     def __init__(self) -> None:
         settings = Settings.from_env()
         self._tokens = Tokens(settings)
-        self._db: Postgres | Sqlite = Sqlite(settings) if settings.is_sqlite else Postgres(settings)
-        self._secret = settings.key("cursor")
+        self._db: sql.Postgres | sql.Sqlite = (
+            sql.Sqlite(settings) if settings.is_sqlite else sql.Postgres(settings)
+        )
+        self._secret, self._code_key = settings.key("cursor"), settings.key("check-in-code")
         self.extensions = {"engage.database": self}
 
     def dispose(self, *, close: bool = True) -> None:
@@ -186,21 +83,39 @@ class Floor:
         except Exception:
             start_response("401 Unauthorized", [("Content-Length", "0")])
             return []
-        path = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] == "PUT":
-            orjson.loads(environ["wsgi.input"].read())
-            status, payload = self._sign_up(person, session, UUID(path[15:51]))
-        elif path == "/v1/activities":
+        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        if path == "/v1/activities":
             status, payload = "200 OK", self._list(person, session)
         else:
-            status, payload = "200 OK", self._detail(person, session, UUID(path[15:51]))
+            values = self._db.values(person, session, UUID(path[15:51]))
+            status, payload = self._about(method, environ, values)
+        if payload is None:
+            start_response(status, [("Content-Length", "0")])
+            return []
         body = orjson.dumps(payload, option=orjson.OPT_OMIT_MICROSECONDS)
         start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body]
 
+    def _about(self, method: str, environ: dict[str, Any], values: dict[str, Any]) -> tuple[str, Any]:
+        if method == "GET":
+            return "200 OK", self._detail(values)
+        if method == "PUT":
+            orjson.loads(environ["wsgi.input"].read())
+            return self._sign_up(values)
+        if method == "DELETE":
+            return self._leave(values)
+        return self._check_in(orjson.loads(environ["wsgi.input"].read())["code"], values)
+
+    def _known(self, values: dict[str, Any]) -> Any:
+        """The caller, read fresh: an active account and a live session."""
+        row = self._db.run(sql.CALLER, values)[0]
+        if row[4] != "active" or row[5] is not None or self._db.at(row[6]) <= datetime.now(UTC):
+            raise Unauthorised
+        return row
+
     def _list(self, person: UUID, session: UUID) -> dict[str, Any]:
         values = self._db.values(person, session, None)
-        rows = [self._db.run(statement, values) for statement in _PLAN["sql"]["list"]][-1]
+        rows = [self._db.replay(statement, values) for statement in _PLAN["sql"]["list"]][-1]
         now = datetime.now(UTC)
         items = [self._card(row, now) for row in rows[:20]]
         return {"items": items, "next_cursor": self._cursor(rows[19][12], rows[19][0])}
@@ -211,18 +126,18 @@ class Floor:
             payload + b"." + base64.urlsafe_b64encode(hmac.digest(self._secret, payload, hashlib.sha256))
         ).decode()
 
-    def _detail(self, person: UUID, session: UUID, activity: UUID) -> dict[str, Any]:
-        values = self._db.values(person, session, activity)
-        row = [self._db.run(statement, values) for statement in _PLAN["sql"]["detail"]][-1][0]
+    def _detail(self, values: dict[str, Any]) -> dict[str, Any]:
+        row = [self._db.replay(statement, values) for statement in _PLAN["sql"]["detail"]][-1][0]
         (
-            summary, org_id, org, county_codes, questions, service_minutes, status_reason, closing_summary, version, can_manage,
-            sign_up_id, state, turn, created_at, _, checked_in_at,
-        ) = row[23:39]  # fmt: skip
+            summary, org_id, org, county_codes, questions, service_minutes, status_reason, closing_summary, version, *terms,
+            can_manage, sign_up_id, state, turn, created_at, _, offer_expires_at, held_until, decision_reason, checked_in_at,
+        ) = row[23:]  # fmt: skip
         mine = None
         if sign_up_id is not None:
             mine = {
                 "id": self._db.id(sign_up_id), "state": state, "position": turn, "created_at": self._db.at(created_at),
-                "checked_in_at": self._db.at(checked_in_at), "attendance": None,
+                "checked_in_at": self._db.at(checked_in_at), "attendance": None, "offer_expires_at": self._db.at(offer_expires_at),
+                "held_until": self._db.at(held_until), "decision_reason": decision_reason,
             }  # fmt: skip
         return {
             **self._card(row[:23], datetime.now(UTC)),
@@ -231,12 +146,38 @@ class Floor:
             "county_codes": self._db.json(county_codes),
             "questions": self._db.json(questions),
             "service_minutes": service_minutes,
+            **self._terms(self._db.at(row[12]), terms),
             "status_reason": status_reason,
             "closing_summary": closing_summary,
             "version": version,
             "can_manage": bool(can_manage),
             "my_sign_up": mine,
         }
+
+    def _terms(self, starts_at: Any, columns: list[Any]) -> dict[str, Any]:
+        (
+            mode, overlap, applied, merge_at, merged, offers_from, offer_minutes, queue_closes, quiet_from, quiet_until, excuse_until,
+            late_minutes, presence, check_out,
+        ) = columns  # fmt: skip
+        at = self._db.at
+
+        def before(instant: Any) -> int:
+            return int((starts_at - at(instant)).total_seconds()) // 60
+
+        return {
+            "admission": {
+                "mode": mode, "overlap": overlap, "applied": applied, "pools": [], "pools_merge_at": at(merge_at),
+                "pools_merged": bool(merged),
+            },
+            "waitlist": {
+                "offer_window_minutes": before(offers_from), "offer_minutes": offer_minutes, "closes_minutes": before(queue_closes),
+                "quiet_from": f"{quiet_from // 60:02}:{quiet_from % 60:02}", "quiet_until": f"{quiet_until // 60:02}:{quiet_until % 60:02}",
+            },
+            "attendance": {
+                "excuse_minutes": before(excuse_until), "late_minutes": late_minutes, "presence_percent": presence,
+                "requires_check_out": bool(check_out),
+            },
+        }  # fmt: skip
 
     def _card(self, row: Any, now: datetime) -> dict[str, Any]:
         (
@@ -256,22 +197,58 @@ class Floor:
             "members_only": bool(members_only), "distance_m": None,
         }  # fmt: skip
 
-    def _sign_up(self, person: UUID, session: UUID, activity: UUID) -> tuple[str, dict[str, Any]]:
-        values = self._db.values(person, session, activity)
-        *before, admit = _PLAN["sql"]["sign-up"]
-        for statement in before:
-            if not self._db.run(statement, values):
-                return "404 Not Found", {"code": "no_such_activity"}
-        with self._db.writing():
-            rows = self._db.run(admit, values)
-        if not rows:
-            return "409 Conflict", {"code": "activity_full"}
-        state, turn = rows[0]
+    def _sign_up(self, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        self._known(values)
+        why, sign_up_id, state, created_at, turn, clash_id, clash = self._db.admit(values)
+        if why is not None:
+            return self._refused(why)
         return "200 OK", {
-            "id": values["new_id"] if isinstance(values["new_id"], UUID) else self._db.id(values["new_id"]), "state": state,
-            "position": turn if state == "waitlisted" else None, "created_at": datetime.now(_SHANGHAI), "checked_in_at": None,
-            "attendance": None, "answers": [],
+            "id": self._db.id(sign_up_id), "state": state, "position": turn, "created_at": self._db.at(created_at),
+            "checked_in_at": None, "attendance": None, "offer_expires_at": None, "held_until": None, "decision_reason": None, "answers": [],
+            "warnings": [{"code": "overlap", "activity": {"id": self._db.id(clash_id), "name": clash}}] if clash_id else [],
         }  # fmt: skip
+
+    @staticmethod
+    def _refused(code: str) -> tuple[str, dict[str, Any]]:
+        status, title, detail = _REFUSALS[code]
+        return status, {
+            "type": f"urn:engage:problem:{code}", "title": title, "status": int(status[:3]), "detail": detail, "code": code,
+            "request_id": ids.new_id().hex,
+        }  # fmt: skip
+
+    def _leave(self, values: dict[str, Any]) -> tuple[str, None]:
+        self._known(values)
+        with self._db.writing(values) as (about,):
+            self._db.run(sql.CANCEL, values)
+            for (promoted,) in self._db.run(sql.PROMOTE, values):
+                params = {
+                    "activity_id": str(values["activity"]), "title": about[0], "starts_at": self._db.at(about[1]).isoformat(),
+                }  # fmt: skip
+                self._db.run(sql.TELL, {**values, "promoted": promoted, "params": self._db.as_json(params)})
+        return "204 No Content", None
+
+    def _check_in(self, code: str, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        self._known(values)
+        status, starts_at, ends_at, sign_up_id, state, checked_in_at = self._db.run(sql.FOR_CHECK_IN, values)[
+            0
+        ]
+        now = datetime.now(UTC)
+        opens_at = self._db.at(starts_at) - timedelta(hours=2)
+        if status != "published" or not opens_at <= now < self._db.at(ends_at) or state != "confirmed":
+            raise RuntimeError("the benchmark does not ask this")
+        if checked_in_at is None:
+            self._check_code(code, values["activity"], int(now.timestamp()) // _CODE_SECONDS)
+            with self._db.alone():
+                ((checked_in_at,),) = self._db.check_in({**values, "sign_up": sign_up_id})
+        return "200 OK", {"checked_in_at": self._db.at(checked_in_at), "method": "code"}
+
+    def _check_code(self, code: str, activity_id: Any, step: int) -> None:
+        about = activity_id.bytes if isinstance(activity_id, UUID) else bytes.fromhex(activity_id)
+        for at in (step, step - 1):
+            digest = hmac.digest(self._code_key, about + at.to_bytes(8), hashlib.sha256)
+            if hmac.compare_digest(code.encode(), base64.b32encode(digest[:5])):
+                return
+        raise RuntimeError("a wrong code")
 
 
 application = Floor()

@@ -113,4 +113,5 @@ def _state(body: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    pickle.dump(run(pickle.load(sys.stdin.buffer)), sys.stdout.buffer)
+    plan = Plan(**pickle.load(sys.stdin.buffer))
+    pickle.dump(vars(run(plan)), sys.stdout.buffer)

@@ -376,7 +376,7 @@ def test_a_role_is_not_given_without_a_reason(run, place):
 def test_the_fake_of_wechat_stays_off_in_production(run):
     result = run(
         "fake-wechat", environment="production", secret_key="k7Jq2mWx9TfR4vBn8LzC3hYd6PsG1aEu", data_keys="1:" + "A" * 43 + "=",
-        wechat_appid=fakes.APPID, wechat_secret=fakes.SECRET,
+        wechat_appid=fakes.APPID, wechat_secret=fakes.SECRET, public_url="https://engage.example.cn",
     )  # fmt: skip
     _is_sentence(result, "生产环境")
 

@@ -16,6 +16,7 @@ PRODUCTION = {
     "ENGAGE_DATA_KEYS": f"1:{KEY}",
     "ENGAGE_WECHAT_APPID": "wx4f4bc4dec97d474b",
     "ENGAGE_WECHAT_SECRET": "0123456789abcdef0123456789abcdef",
+    "ENGAGE_PUBLIC_URL": "https://engage.example.cn",
 }
 
 
@@ -48,6 +49,7 @@ def test_production_takes_what_is_complete():
         ("ENGAGE_TOKEN_ALGORITHM", "none"),
         ("ENGAGE_WECHAT_API_BASE", "ftp://api"),
         ("ENGAGE_WECHAT_API_BASE", "https://api?x=1"),
+        ("ENGAGE_PUBLIC_URL", "engage.example.cn"),
         ("ENGAGE_MAX_AGE", "17"),
         ("ENGAGE_ACTIVITY_REVIEW", "yes"),
         ("ENGAGE_LOG_LEVEL", "LOUD"),
@@ -71,6 +73,8 @@ def test_a_bad_value_stops_the_start_with_its_name_and_not_its_value(variable, v
         ("ENGAGE_WECHAT_APPID", None),
         ("ENGAGE_WECHAT_SECRET", None),
         ("ENGAGE_WECHAT_API_BASE", "http://api.weixin.qq.com"),
+        ("ENGAGE_PUBLIC_URL", None),
+        ("ENGAGE_PUBLIC_URL", "http://engage.example.cn"),
     ],
 )
 def test_production_refuses_what_is_missing_or_unsafe(variable, value):

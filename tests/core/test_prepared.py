@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from test_bad_input import required_query
 from world import World
 
-from engage.activities.models import Activity, ActivityStatus, Project
+from engage.activities.models import Activity, ActivityStatus, Project, SignUp, SignUpState
 from engage.app import APIS
 from engage.core import clock, ids
 from engage.core.http import PREFIX
@@ -188,3 +188,17 @@ def test_a_statement_that_took_too_long_does_not_spoil_its_connection(database):
             slow.all(connection, {})
         assert Prepared(select(literal(1))).all(connection, {}) == [(1,)]
         connection.execute(text("RESET statement_timeout"))
+
+
+def test_what_is_fixed_is_written_into_the_statement(database, app):
+    """A partial index serves ``state <> 'cancelled'``, never ``state <> $1``."""
+    quoted = literal("it's 100 % \\ “so”")
+    statement = Prepared(
+        select(quoted, SignUp.id).where(
+            SignUp.state != SignUpState.CANCELLED, SignUp.person_id == bindparam("me")
+        )
+    )
+    with count_statements(app) as sent, database.reading() as connection:
+        assert statement.all(connection, {"me": ids.new_id()}) == []
+        assert Prepared(select(quoted)).all(connection, {}) == [("it's 100 % \\ “so”",)]
+    assert "state != 'cancelled'" in sent[0]

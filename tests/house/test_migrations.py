@@ -152,6 +152,9 @@ def _fill(session):
         session.execute(insert(table).values(row))
         stored = session.execute(select(table)).mappings().first()
         rows[table.name] = dict(stored)
+        if table.name == "hours_account":  # an entry moves between two of them
+            other = {"id": RECEIVER, "activity_id": None, "person_id": rows["person"]["id"]}
+            session.execute(insert(table).values(other))
 
 
 def _generated(column):
@@ -187,6 +190,7 @@ VALUES = [
     (String, lambda: "x"),
 ]
 
+RECEIVER = uuid4()
 # What the CHECKs ask for beyond the type.
 SPECIAL: dict[str, dict[str, object]] = {
     "activity": {
@@ -209,4 +213,6 @@ SPECIAL: dict[str, dict[str, object]] = {
     "activity_pool": {"position": 1, "taken": 0},
     "role_grant": {"hub_id": None},
     "org_path": {"depth": 0},
+    "hours_account": {"person_id": None},
+    "hours_entry": {"credit_account_id": RECEIVER, "until_at": NOW.replace(hour=4)},
 }

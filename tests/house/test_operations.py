@@ -31,6 +31,7 @@ WITHOUT_KEY: dict[str, str] = {}
 # What is created without an address of its own; each with where it is read.
 WITHOUT_LOCATION = {
     "add_person": "in the activity's list of sign-ups",
+    "make_up_hours": "in the activity's list of hours",
 }
 
 each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)

@@ -10,6 +10,15 @@ from engage.activities.models.activity import (
     QuestionKind,
 )
 from engage.activities.models.admission import MAX_APPLICATIONS, MAX_POOLS, Audience, LotteryDraw, Pool
+from engage.activities.models.hours import (
+    CertificateStatus,
+    HoursAccount,
+    HoursCertificate,
+    HoursCertificateEntry,
+    HoursEntry,
+    HoursKind,
+    HoursReason,
+)
 from engage.activities.models.scans import ScanConflict, ScanKind, ScanResult
 from engage.activities.models.sign_up import (
     HOLDS_PLACE,
@@ -35,9 +44,16 @@ __all__ = [
     "Attendance",
     "Audience",
     "CancelCause",
+    "CertificateStatus",
     "CheckIn",
     "CheckInMethod",
     "Feedback",
+    "HoursAccount",
+    "HoursCertificate",
+    "HoursCertificateEntry",
+    "HoursEntry",
+    "HoursKind",
+    "HoursReason",
     "LotteryDraw",
     "Pool",
     "Project",

@@ -91,6 +91,7 @@ class SignUp(Base):
         CheckConstraint("(state = 'offered') = (offer_expires_at IS NOT NULL)", name="offered_has_expiry"),
         CheckConstraint("held_until IS NULL OR state = 'waitlisted'", name="held_in_queue"),
         CheckConstraint("pool IS NULL OR state IN ('confirmed', 'offered')", name="pool_of_a_place"),
+        CheckConstraint("pool IS NULL OR (pool_mask >> (pool - 1)) & 1 = 1", name="pool_open_to_person"),
         CheckConstraint("rank BETWEEN 1 AND 1000000", name="rank_in_range"),
         CheckConstraint("weight BETWEEN 1 AND 10", name="weight_in_range"),
     )

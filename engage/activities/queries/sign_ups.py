@@ -123,9 +123,9 @@ def _my_list(*, past: bool, further: bool) -> Prepared[Any]:
     statement = (
         _my_sign_ups()
         .where(SignUp.person_id == LATER.actor.id, SignUp.state != SignUpState.CANCELLED)
-        .where(Activity.ends_at <= LATER.now if past else Activity.ends_at > LATER.now)
+        .where(SignUp.ends_at <= LATER.now if past else SignUp.ends_at > LATER.now)
     )
-    keys = [Activity.starts_at, SignUp.id]
+    keys = [SignUp.starts_at, SignUp.id]
     if further:
         seen = [bindparam("after_at", type_=UtcDateTime()), bindparam("after_id", type_=Uuid())]
         statement = statement.where(beyond(keys, seen, descending=past))
@@ -151,19 +151,19 @@ def _my_next() -> Prepared[Any]:
         select(
             SignUp.id,
             func.row_number()
-            .over(partition_by=SignUp.state, order_by=(Activity.starts_at, SignUp.id))
+            .over(partition_by=SignUp.state, order_by=(SignUp.starts_at, SignUp.id))
             .label("rank"),
         )
         .join(Activity, Activity.id == SignUp.activity_id)
         .where(SignUp.person_id == LATER.actor.id, SignUp.state != SignUpState.CANCELLED)
-        .where(Activity.status == ActivityStatus.PUBLISHED, Activity.ends_at > LATER.now)
+        .where(Activity.status == ActivityStatus.PUBLISHED, SignUp.ends_at > LATER.now)
         .subquery()
     )
     return Prepared(
         _my_sign_ups()
         .join(ranked, ranked.c.id == SignUp.id)
         .where(ranked.c.rank <= bindparam("each", type_=Integer()))
-        .order_by(Activity.starts_at, SignUp.id)
+        .order_by(SignUp.starts_at, SignUp.id)
     )
 
 

@@ -127,3 +127,22 @@ def position(activity_id: Any, rank: Any, seq: Any) -> Any:
         )
         .scalar_subquery()
     )
+
+
+def time_served(
+    arrived_at: datetime,
+    left_at: datetime | None,
+    starts_at: datetime,
+    ends_at: datetime,
+    *,
+    requires_check_out: bool,
+) -> timedelta | None:
+    """Return how long somebody was there within an activity's time; None when they had to check out and did not."""
+    if left_at is None and requires_check_out:
+        return None
+    return max(timedelta(), min(left_at or ends_at, ends_at) - max(arrived_at, starts_at))
+
+
+def is_long_enough(served: timedelta, starts_at: datetime, ends_at: datetime, percent: int) -> bool:
+    """Say whether time served is the share of an activity from which its hours count."""
+    return served * 100 >= (ends_at - starts_at) * percent

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from engage.activities.routes import activities, attendance, projects, sign_ups
+from engage.activities.routes import activities, attendance, certificates, hours, projects, sign_ups
 
-apis: Final = (projects.api, activities.api, sign_ups.api, attendance.api)
+apis: Final = (projects.api, activities.api, sign_ups.api, attendance.api, hours.api, certificates.api)

@@ -19,7 +19,7 @@ from engage.activities.errors import (
 )
 from engage.activities.models import Activity, ActivityStatus, Project, ProjectStatus, SignUp, SignUpState
 from engage.activities.queries.activities import read_activity
-from engage.activities.service import admission
+from engage.activities.service import admission, hours
 from engage.activities.service.terms import set_pools, terms_of
 from engage.core.errors import InvalidInput, Issue
 from engage.messages import service as messages
@@ -283,7 +283,7 @@ def cancel_activity(work: Work, activity_id: UUID, reason: str) -> dict[str, Any
 
 
 def summarise(work: Work, activity_id: UUID, summary: str) -> dict[str, Any]:
-    """Close an activity that is over, with a summary; from now on attendance no longer changes.
+    """Close an activity that is over, with a summary, and award its hours; from now on attendance no longer changes.
 
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
@@ -298,4 +298,5 @@ def summarise(work: Work, activity_id: UUID, summary: str) -> dict[str, Any]:
         raise ActivityNotOver
     activity.closing_summary = summary
     _move(work, activity, ActivityStatus.SUMMARISED)
+    hours.award(work, activity)
     return read_activity(work, activity_id)

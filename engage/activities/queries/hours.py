@@ -1,0 +1,188 @@
+"""Reads of service hours: one person's own ledger, and an activity's hours for its staff."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from sqlalchemy import and_, exists, func, select
+from sqlalchemy.orm import aliased
+
+from engage.activities.access import require_manageable
+from engage.activities.models import (
+    Activity,
+    ActivityStatus,
+    CheckIn,
+    HoursEntry,
+    HoursKind,
+    HoursReason,
+    SignUp,
+    SignUpState,
+)
+from engage.activities.queries.states import is_long_enough, time_served
+from engage.core.paging import Page, Pager
+from engage.identity.models import Person
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
+    from engage.core.db import Context
+
+_Back: Final = aliased(HoursEntry)
+_Other: Final = aliased(HoursEntry)
+
+
+def is_reversed(entry: Any = HoursEntry) -> ColumnElement[bool]:
+    """Return the condition that an entry was taken back."""
+    return exists().where(_Back.reverses_id == entry.id)
+
+
+def is_in_force(entry: Any = HoursEntry) -> ColumnElement[bool]:
+    """Return the condition that an entry gives time and was not taken back."""
+    return and_(entry.kind != HoursKind.REVERSAL, ~is_reversed(entry))
+
+
+def _entries() -> Any:
+    return select(
+        HoursEntry.id, HoursEntry.kind, HoursEntry.minutes, HoursEntry.reason, HoursEntry.reverses_id, HoursEntry.created_at,
+        HoursEntry.person_id, is_reversed().label("reversed"), Activity.id.label("activity_id"), Activity.title,
+        Activity.starts_at, Activity.ends_at,
+    ).join(Activity, Activity.id == HoursEntry.activity_id)  # fmt: skip
+
+
+def _entry(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "minutes": -row.minutes if row.kind is HoursKind.REVERSAL else row.minutes,
+        "reason": row.reason,
+        "reverses_id": row.reverses_id,
+        "reversed": row.reversed,
+        "created_at": row.created_at,
+        "person_id": row.person_id,
+        "activity": {
+            "id": row.activity_id,
+            "title": row.title,
+            "starts_at": row.starts_at,
+            "ends_at": row.ends_at,
+        },
+    }
+
+
+def read_entry(look: Context, entry_id: UUID) -> dict[str, Any]:
+    """Return an entry of the ledger; the caller has been checked before."""
+    return _entry(look.db.execute(_entries().where(HoursEntry.id == entry_id)).one())
+
+
+def list_my_hours(look: Context, query: dict[str, Any]) -> dict[str, Any]:
+    """Return the caller's entries, the latest first, with the sums over all of them."""
+    pager = Pager(look.settings, "my-hours", query)
+    statement = _entries().where(HoursEntry.person_id == look.actor.id)
+    after = pager.after()
+    if after:
+        statement = statement.where(HoursEntry.id < after[0])
+    rows = look.db.execute(statement.order_by(HoursEntry.id.desc()).limit(query["limit"] + 1)).all()
+    page = pager.page([_entry(row) for row in rows], lambda item: [item["id"]])
+    return {"items": page.items, "next_cursor": page.next_cursor, **_sums(look, look.actor.id)}
+
+
+def _sums(look: Context, person_id: UUID) -> dict[str, int]:
+    rows = look.db.execute(
+        select(HoursEntry.kind, func.sum(HoursEntry.minutes))
+        .where(HoursEntry.person_id == person_id)
+        .group_by(HoursEntry.kind)
+    )
+    sums = {kind: int(minutes) for kind, minutes in rows}
+    awarded, corrected, taken_back = (sums.get(kind, 0) for kind in HoursKind)
+    return {
+        "total_minutes": awarded + corrected - taken_back,
+        "awarded_minutes": awarded,
+        "corrected_minutes": corrected,
+        "reversed_minutes": taken_back,
+    }
+
+
+def list_activity_hours(look: Context, activity_id: UUID, query: dict[str, Any]) -> Page:
+    """Return presence and hours of everybody who had a place or was there, by arrival of the sign-up, for staff.
+
+    Raises:
+        NoSuchActivity: there is none that the caller may see.
+        NotAllowed: the caller is not its staff.
+
+    """
+    require_manageable(look, activity_id)
+    pager = Pager(look.settings, f"hours:{activity_id}", query)
+    statement = _of_activity().where(SignUp.activity_id == activity_id)
+    after = pager.after()
+    if after:
+        statement = statement.where(SignUp.seq > after[0])
+    rows = look.db.execute(statement.order_by(SignUp.seq).limit(query["limit"] + 1)).all()
+    page = pager.page(rows, lambda row: [row.seq])
+    return Page([_for_staff(row) for row in page.items], page.next_cursor)
+
+
+def _of_activity() -> Any:
+    of_this = (_Other.activity_id == SignUp.activity_id) & (_Other.person_id == SignUp.person_id)
+    elsewhere = (
+        (_Other.person_id == SignUp.person_id)
+        & (_Other.activity_id != SignUp.activity_id)
+        & (_Other.from_at < Activity.ends_at)
+        & (_Other.until_at > Activity.starts_at)
+    )
+    return (
+        select(
+            SignUp.seq, Person.id, Person.name, CheckIn.arrived_at, CheckIn.left_at, Activity.status, Activity.starts_at,
+            Activity.ends_at, Activity.requires_check_out, Activity.presence_percent, Activity.service_minutes,
+            HoursEntry.id.label("entry_id"), HoursEntry.kind, HoursEntry.minutes,
+            exists().where(of_this).label("had_hours"), exists().where(elsewhere, is_in_force(_Other)).label("overlaps"),
+        )
+        .join(Activity, Activity.id == SignUp.activity_id)
+        .join(Person, Person.id == SignUp.person_id)
+        .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
+        .outerjoin(
+            HoursEntry,
+            (HoursEntry.activity_id == SignUp.activity_id) & (HoursEntry.person_id == SignUp.person_id) & is_in_force(),
+        )
+        .where((SignUp.state == SignUpState.CONFIRMED) | CheckIn.sign_up_id.is_not(None))
+    )  # fmt: skip
+
+
+def _for_staff(row: Any) -> dict[str, Any]:
+    served = _served(row)
+    present = served is not None
+    return {
+        "person": {"id": row.id, "name": row.name},
+        "arrived_at": row.arrived_at,
+        "left_at": row.left_at,
+        "minutes_present": served // timedelta(minutes=1) if present else None,
+        "percent_present": served * 100 // (row.ends_at - row.starts_at) if present else None,
+        "minutes": row.minutes or 0,
+        "kind": row.kind,
+        "entry_id": row.entry_id,
+        "reason": None if row.entry_id else _why_none(row, served),
+    }
+
+
+def _served(row: Any) -> Any:
+    if row.arrived_at is None:
+        return None
+    return time_served(
+        row.arrived_at, row.left_at, row.starts_at, row.ends_at, requires_check_out=row.requires_check_out
+    )
+
+
+def _why_none(row: Any, served: timedelta | None) -> HoursReason:
+    closed = row.status is ActivityStatus.SUMMARISED
+    long_enough = served is not None and is_long_enough(
+        served, row.starts_at, row.ends_at, row.presence_percent
+    )
+    reasons = (
+        (row.had_hours, HoursReason.REVERSED),
+        (row.arrived_at is None, HoursReason.ABSENT),
+        (served is None, HoursReason.NOT_CHECKED_OUT),
+        (not long_enough, HoursReason.TOO_SHORT),
+        (not row.service_minutes, HoursReason.NO_SERVICE_TIME),
+        (closed and row.overlaps, HoursReason.OVERLAP),
+    )
+    return next((reason for holds, reason in reasons if holds), HoursReason.NOT_CLOSED)

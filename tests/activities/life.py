@@ -1,0 +1,181 @@
+"""How places are given, in plain Python: what the service is held against. Time is in minutes from a midnight in Shanghai."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+DAY = 1440
+QUIET_FROM, QUIET_UNTIL = 1320, 480
+OFFER_MINUTES = 120
+
+
+def is_quiet(at: int) -> bool:
+    return at % DAY >= QUIET_FROM or at % DAY < QUIET_UNTIL
+
+
+def waking(at: int, minutes: int) -> int:
+    """The time after so many minutes that are not quiet."""
+    while minutes:
+        minutes -= not is_quiet(at)
+        at += 1
+    return at
+
+
+@dataclass
+class Row:
+    """A sign-up; ``pool`` is the index of a pool."""
+
+    person: int
+    state: str
+    pools: tuple[int, ...] = ()  # open to the person, the first first
+    pool: int | None = None
+    held_until: int | None = None
+    expires: int | None = None
+
+    @property
+    def holds_place(self) -> bool:
+        return self.state in ("confirmed", "offered")
+
+    def end(self) -> None:
+        self.state, self.pool, self.held_until, self.expires = "cancelled", None, None, None
+
+
+@dataclass
+class Life:
+    """An activity; ``places`` are the capacities of its pools, one where places are not divided."""
+
+    places: list[int]
+    turns: int
+    offers_from: int
+    queue_closes: int
+    starts: int
+    ends: int
+    merge_at: int | None = None  # None: not divided
+    now: int = 0
+    merged: bool = False
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def divided(self) -> bool:
+        return self.merge_at is not None and not self.merged
+
+    @property
+    def capacity(self) -> int:
+        return sum(self.places)
+
+    def live(self, person: int) -> Row | None:
+        return next((row for row in self.rows if row.person == person and row.state != "cancelled"), None)
+
+    def queue(self) -> list[Row]:
+        return [row for row in self.rows if row.state == "waitlisted"]
+
+    def due(self) -> list[Row]:
+        return [row for row in self.queue() if row.held_until is None]
+
+    def taken(self, pool: int | None = None) -> int:
+        return sum(row.holds_place and pool in (None, row.pool) for row in self.rows)
+
+    def free_for(self, pools: tuple[int, ...]) -> list[int | None]:
+        """The pools with a place for somebody, best first; [None] where places are one."""
+        if self.divided:
+            return [pool for pool in pools if self.taken(pool) < self.places[pool]]
+        return [None] if self.taken() < self.capacity else []
+
+    # What people and staff do; each returns whether it was taken.
+
+    def join(self, person: int, pools: tuple[int, ...], *, by_staff: bool = False) -> bool:
+        if self.live(person):
+            return True
+        if self.now >= self.ends or (not by_staff and self.now >= self.starts):
+            return False
+        self.merge_if_due()
+        wanted = {pool for row in self.due() for pool in row.pools}
+        if self.divided:
+            free = [pool for pool in self.free_for(pools) if pool not in wanted]
+        else:
+            free = [] if self.due() else self.free_for(pools)
+        if free:
+            self.rows.append(Row(person, "confirmed", pools, free[0]))
+        elif len(self.queue()) < self.turns and self.now < self.queue_closes:
+            self.rows.append(Row(person, "waitlisted", pools))
+        else:
+            return False
+        return True
+
+    def leave(self, person: int, *, by_staff: bool = False) -> bool:
+        row = self.live(person)
+        if row is None:
+            return not by_staff
+        if self.now >= (self.ends if by_staff else self.starts):
+            return False
+        row.end()
+        self.fill()
+        return True
+
+    def accept(self, person: int) -> bool:
+        row = self.live(person)
+        if row and row.state == "confirmed":
+            return True  # perhaps it was never offered: the caller looks
+        if row is None or row.state != "offered" or (row.expires or 0) <= self.now:
+            return False
+        row.state, row.expires = "confirmed", None
+        return True
+
+    def resize(self, places: list[int]) -> bool:
+        if self.now >= self.ends or sum(places) < max(1, self.taken()):
+            return False
+        if self.divided and any(self.taken(pool) > size for pool, size in enumerate(places)):
+            return False
+        self.places = places
+        self.fill()
+        return True
+
+    # What the clock brings about.
+
+    def settle(self) -> None:
+        while self._settle_once():
+            pass
+
+    def _settle_once(self) -> bool:
+        expired = [row for row in self.rows if row.state == "offered" and (row.expires or 0) <= self.now]
+        for row in expired:
+            row.end()
+        if expired:
+            self.fill()
+        released = [row for row in self.queue() if row.held_until is not None and row.held_until <= self.now]
+        for row in released:
+            row.held_until = None
+        if released:
+            self.fill()
+        if self.now >= self.ends:
+            return False
+        merged = self.merge_if_due()
+        closed = self.queue() if self.now >= self.queue_closes else []
+        for row in closed:
+            row.end()
+        return bool(expired or released or merged or closed)
+
+    def merge_if_due(self) -> bool:
+        if self.divided and (self.merge_at or 0) <= self.now < self.ends:
+            self.merged = True
+            self.fill()
+            return True
+        return False
+
+    def fill(self) -> None:
+        if self.now >= self.ends:
+            return
+        if self.divided and (self.merge_at or 0) <= self.now:
+            self.merged = True
+        expires = None
+        if self.now >= self.queue_closes:
+            return
+        if self.now > self.offers_from:
+            expires = min(waking(self.now, OFFER_MINUTES), self.queue_closes)
+            if all(is_quiet(minute) for minute in range(self.now, expires)):
+                return  # nobody would hear of it
+        for row in self.due():
+            free = self.free_for(row.pools)
+            if free:
+                row.state = "confirmed" if expires is None else "offered"
+                row.pool, row.expires = free[0], expires

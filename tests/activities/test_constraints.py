@@ -1,0 +1,248 @@
+"""What the database itself refuses, from plain SQL that goes round the service, on both engines; and who refuses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from activities.proof import violations
+from sqlalchemy import insert, update
+from sqlalchemy.exc import IntegrityError
+
+from engage.activities.models import (
+    UNRANKED,
+    Activity,
+    Audience,
+    CheckIn,
+    CheckInMethod,
+    Pool,
+    SignUp,
+    SignUpState,
+)
+from engage.core import clock
+
+HOUR = timedelta(hours=1)
+
+
+class Table:
+    """An activity with places taken and a queue; rows by name."""
+
+    def __init__(self, make, **values):
+        self.make = make
+        self.activity = make.activity(**{"capacity": 1, "waitlist_capacity": 2, **values})
+        self.rows: dict[str, SignUp] = {}
+
+    def pools(self, *capacities):
+        for position, capacity in enumerate(capacities, 1):
+            self.make.add(
+                Pool(
+                    activity_id=self.activity.id,
+                    position=position,
+                    name=f"池{position}",
+                    audience=Audience.EVERYBODY,
+                    county_codes=[],
+                    capacity=capacity,
+                )
+            )
+        return self
+
+    def put(self, name, state, **values):
+        self.rows[name] = self.make.sign_up(self.activity, state=SignUpState(state), **values)
+        return self
+
+    def row(self, state, **values):
+        """Return an INSERT of a sign-up of somebody new."""
+        person_id = values.pop("person_id", None) or self.make.person().id
+        now = clock.now()
+        return insert(SignUp).values(
+            **{
+                "activity_id": self.activity.id,
+                "person_id": person_id,
+                "state": state,
+                "answers": {},
+                "starts_at": self.activity.starts_at,
+                "ends_at": self.activity.ends_at,
+                "created_at": now,
+                "updated_at": now,
+                "cancelled_at": now if state == "cancelled" else None,
+                **values,
+            }
+        )
+
+    def change(self, name, **values):
+        return update(SignUp).where(SignUp.id == self.rows[name].id).values(**values)
+
+    def resize(self, **values):
+        return update(Activity).where(Activity.id == self.activity.id).values(**values)
+
+    def resize_pool(self, position, **values):
+        return (
+            update(Pool)
+            .where(Pool.activity_id == self.activity.id, Pool.position == position)
+            .values(**values)
+        )
+
+    def check_in(self, name, **values):
+        row, now = self.rows[name], clock.now()
+        return insert(CheckIn).values(
+            **{
+                "activity_id": row.activity_id,
+                "person_id": row.person_id,
+                "sign_up_id": row.id,
+                "method": CheckInMethod.STAFF,
+                "checked_in_at": now,
+                "arrived_at": now,
+                "updated_at": now,
+                **values,
+            }
+        )
+
+
+def full(make):
+    return Table(make).put("in", "confirmed").put("first", "waitlisted").put("second", "waitlisted")
+
+
+def with_a_free_place(make, **values):
+    """A place that nobody was given, as no service leaves it: so that only the order of the queue is at stake."""
+    table = Table(make, waitlist_capacity=9, **values).put("first", "waitlisted").put("second", "waitlisted")
+    return table.put("applicant", "applied").put("ranked", "applied", rank=1)
+
+
+def divided(make, **values):
+    return Table(
+        make,
+        **{"capacity": 3, "pools_merged": False, "pools_merge_at": clock.now() + HOUR, **values},
+    ).pools(1, 2)
+
+
+def present(make):
+    table = Table(make).put("in", "confirmed").put("first", "waitlisted")
+    make.check_in(table.rows["in"])
+    return table
+
+
+def offer(**values):
+    return {"state": "offered", "offer_expires_at": clock.now() + HOUR, **values}
+
+
+# What is tried: the table, the statement, and what the database says.
+REFUSED: dict[str, tuple[Callable[[Any], Table], Callable[[Table], Any], str]] = {
+    "a place beyond the capacity": (full, lambda t: t.row("confirmed", created_at=t.activity.starts_at), "ck_activity_taken_within_capacity"),
+    "an offer beyond the capacity": (full, lambda t: t.row(**offer(created_at=t.activity.starts_at)), "ck_activity_taken_within_capacity"),
+    "a promotion beyond the capacity": (full, lambda t: t.change("first", state="confirmed"), "ck_activity_taken_within_capacity"),
+    "a capacity below the places taken": (lambda make: Table(make, capacity=2).put("a", "confirmed").put("b", "confirmed"), lambda t: t.resize(capacity=1), "ck_activity_taken_within_capacity"),
+    "a turn beyond the queue": (full, lambda t: t.row("waitlisted"), "ck_activity_waiting_within_waitlist"),
+    "a queue shorter than who waits": (full, lambda t: t.resize(waitlist_capacity=1), "ck_activity_waiting_within_waitlist"),
+    "a counter changed by hand": (full, lambda t: t.resize(held=3), "ck_activity_held_within_waiting"),
+    "a second place for one person": (lambda make: Table(make, capacity=5).put("in", "confirmed"), lambda t: t.row("confirmed", person_id=t.rows["in"].person_id), "uq_sign_up_live|sign_up.activity_id, sign_up.person_id"),
+    "a place beside a turn": (full, lambda t: t.row("applied", person_id=t.rows["first"].person_id), "uq_sign_up_live|sign_up.activity_id, sign_up.person_id"),
+    "an ended sign-up revived beside a live one": (lambda make: Table(make, capacity=5).put("old", "cancelled"), lambda t: [t.row("confirmed", person_id=t.rows["old"].person_id), t.change("old", state="confirmed", cancelled_at=None)], "uq_sign_up_live|sign_up.activity_id, sign_up.person_id"),
+    "a promotion past the first": (with_a_free_place, lambda t: t.change("second", state="confirmed"), "somebody else is next"),
+    "an offer past the first": (with_a_free_place, lambda t: t.change("second", **offer()), "somebody else is next"),
+    "a newcomer past the queue": (with_a_free_place, lambda t: t.row("confirmed"), "somebody else is next"),
+    "an offer to a newcomer past the queue": (with_a_free_place, lambda t: t.row(**offer()), "somebody else is next"),
+    "an application accepted past the queue": (with_a_free_place, lambda t: t.change("applicant", state="confirmed"), "somebody else is next"),
+    "a lower rank past a higher": (lambda make: Table(make).put("late", "waitlisted", rank=7).put("early", "waitlisted", rank=3), lambda t: t.change("late", state="confirmed"), "somebody else is next"),
+    "no rank past a rank": (lambda make: Table(make).put("none", "waitlisted").put("some", "waitlisted", rank=UNRANKED - 1), lambda t: t.change("none", state="confirmed"), "somebody else is next"),
+    "arrival counts within a rank": (lambda make: Table(make).put("a", "waitlisted", rank=3).put("b", "waitlisted", rank=3), lambda t: t.change("b", state="confirmed"), "somebody else is next"),
+    "past who waits for the same pool": (lambda make: divided(make).put("first", "waitlisted", pool_mask=2).put("second", "waitlisted", pool_mask=2), lambda t: t.change("second", state="confirmed", pool=2), "somebody else is next"),
+    "past who would take the overflow": (lambda make: divided(make).put("first", "waitlisted", pool_mask=3).put("second", "waitlisted", pool_mask=2), lambda t: t.change("second", state="confirmed", pool=2), "somebody else is next"),
+    "a newcomer past who waits for the pool": (lambda make: divided(make).put("first", "waitlisted", pool_mask=2), lambda t: t.row("confirmed", pool_mask=2, pool=2), "somebody else is next"),
+    "past any once pools are one": (lambda make: divided(make, pools_merged=True).put("first", "waitlisted", pool_mask=1).put("second", "waitlisted", pool_mask=2), lambda t: t.change("second", state="confirmed"), "somebody else is next"),
+    "a place beyond its pool": (lambda make: divided(make).put("in", "confirmed", pool_mask=1, pool=1), lambda t: t.row("confirmed", pool_mask=1, pool=1), "ck_activity_pool_taken_within_capacity"),
+    "a move into a full pool": (lambda make: divided(make).put("in", "confirmed", pool_mask=1, pool=1).put("other", "confirmed", pool_mask=3, pool=2), lambda t: t.change("other", pool=1), "ck_activity_pool_taken_within_capacity"),
+    "a pool smaller than what is taken in it": (lambda make: divided(make).put("in", "confirmed", pool_mask=1, pool=1), lambda t: t.resize_pool(1, capacity=0), "ck_activity_pool_taken_within_capacity"),
+    "a place in no pool": (divided, lambda t: t.row("confirmed", pool_mask=1), "a place is in a pool"),
+    "a promotion into no pool": (lambda make: divided(make).put("first", "waitlisted", pool_mask=1), lambda t: t.change("first", state="confirmed"), "a place is in a pool"),
+    "a place taken out of its pool": (lambda make: divided(make).put("in", "confirmed", pool_mask=1, pool=1), lambda t: t.change("in", pool=None), "a place is in a pool"),
+    "a place in a pool that is none": (divided, lambda t: t.row("confirmed", pool_mask=255, pool=7), "a place is in a pool that there is"),
+    "a place in a pool for others": (divided, lambda t: t.row("confirmed", pool_mask=1, pool=2), "ck_sign_up_pool_open_to_person"),
+    "a turn in a pool": (divided, lambda t: t.row("waitlisted", pool_mask=1, pool=1), "ck_sign_up_pool_of_a_place"),
+    "an offer without an end": (Table, lambda t: t.row("offered"), "ck_sign_up_offered_has_expiry"),
+    "a promotion to an offer without an end": (with_a_free_place, lambda t: t.change("first", state="offered"), "ck_sign_up_offered_has_expiry"),
+    "an end without an offer": (Table, lambda t: t.row("confirmed", offer_expires_at=clock.now()), "ck_sign_up_offered_has_expiry"),
+    "a place held back": (Table, lambda t: t.row("confirmed", held_until=clock.now()), "ck_sign_up_held_in_queue"),
+    "an end without its time": (full, lambda t: t.change("in", state="cancelled"), "ck_sign_up_cancelled_has_time"),
+    "a check-in from the queue": (full, lambda t: t.check_in("first"), "nobody checks in without admission"),
+    "a check-in on an offer": (lambda make: Table(make).put("o", "offered", offer_expires_at=clock.now()), lambda t: t.check_in("o"), "nobody checks in without admission"),
+    "a check-in on an application": (with_a_free_place, lambda t: t.check_in("applicant"), "nobody checks in without admission"),
+    "a check-in after leaving": (lambda make: Table(make).put("gone", "cancelled"), lambda t: t.check_in("gone"), "nobody checks in without admission"),
+    "a check-in on another's place": (full, lambda t: t.check_in("in", person_id=t.rows["first"].person_id), "nobody checks in without admission"),
+    "a check-in with a place elsewhere": (full, lambda t: t.check_in("in", activity_id=t.make.activity().id), "nobody checks in without admission"),
+    "a check-in given to somebody else": (present, lambda t: update(CheckIn).where(CheckIn.sign_up_id == t.rows["in"].id).values(person_id=t.rows["first"].person_id), "nobody checks in without admission"),
+    "leaving while there": (present, lambda t: t.change("in", state="cancelled", cancelled_at=clock.now()), "who was there keeps the place"),
+    "back into the queue while there": (present, lambda t: t.change("in", state="waitlisted"), "who was there keeps the place"),
+    "another person on a sign-up": (full, lambda t: t.change("in", person_id=t.make.person().id), "keeps its activity and its person"),
+    "another activity on a sign-up": (full, lambda t: t.change("in", activity_id=t.make.activity().id), "keeps its activity and its person"),
+}  # fmt: skip
+
+
+def execute(database, statements):
+    with database.transaction() as session:
+        for statement in statements if isinstance(statements, list) else [statements]:
+            session.execute(statement.execution_options(synchronize_session=False))
+
+
+@pytest.mark.parametrize("tried", REFUSED)
+def test_the_database_refuses(make, database, tried):
+    lay, attempt, said = REFUSED[tried]
+    table = lay(make)
+    before = _counters(database, table)
+    with pytest.raises(IntegrityError, match=said):
+        execute(database, attempt(table))
+    assert _counters(database, table) == before
+
+
+def _counters(database, table):
+    with database.reading() as db:
+        rows = db.execute(Activity.__table__.select().where(Activity.id == table.activity.id)).all()
+        pools = db.execute(
+            Pool.__table__.select().where(Pool.activity_id == table.activity.id).order_by(Pool.position)
+        )
+        return rows, pools.all()
+
+
+ALLOWED: dict[str, tuple[Callable[[Any], Table], Callable[[Table], Any]]] = {
+    "the first in the queue": (with_a_free_place, lambda t: t.change("first", state="confirmed")),
+    "an application ranked before the queue": (with_a_free_place, lambda t: t.change("ranked", state="confirmed")),
+    "past who is held back": (lambda make: Table(make).put("held", "waitlisted", held_until=clock.now() + HOUR).put("next", "waitlisted"), lambda t: t.change("next", state="confirmed")),
+    "past who waits for another pool": (lambda make: divided(make).put("first", "waitlisted", pool_mask=1).put("second", "waitlisted", pool_mask=2), lambda t: t.change("second", state="confirmed", pool=2)),
+    "at the door, after the queue has closed": (with_a_free_place, lambda t: t.row("confirmed", created_at=t.activity.queue_closes_at)),
+    "a walk-in beyond the capacity": (full, lambda t: t.row("walk_in")),
+    "an offer accepted": (lambda make: Table(make).put("o", "offered", offer_expires_at=clock.now()).put("first", "waitlisted"), lambda t: t.change("o", state="confirmed", offer_expires_at=None)),
+    "joining again after leaving": (lambda make: Table(make).put("old", "cancelled"), lambda t: t.row("confirmed", person_id=t.rows["old"].person_id)),
+    "another pool that has a place": (lambda make: divided(make).put("in", "confirmed", pool_mask=3, pool=1), lambda t: t.change("in", pool=2)),
+    "out of the pools once they are one": (lambda make: divided(make, pools_merged=True).put("in", "confirmed", pool_mask=1, pool=1), lambda t: t.change("in", pool=None)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tried", ALLOWED)
+def test_the_database_allows(make, database, tried):
+    """So that what it refuses it does not refuse for being a statement of ours."""
+    lay, attempt = ALLOWED[tried]
+    table = lay(make)
+    execute(database, attempt(table))
+    assert violations(database).keys() <= {"stranded"}
+
+
+def test_counters_follow_whatever_is_written(make, database):
+    table = divided(make).put("a", "confirmed", pool_mask=1, pool=1).put("b", "waitlisted", pool_mask=1)
+    table.put("c", "applied").put("d", "waitlisted", pool_mask=1, held_until=clock.now() + HOUR)
+    execute(database, table.change("a", state="cancelled", pool=None, cancelled_at=clock.now()))
+    execute(database, table.change("b", state="confirmed", pool=1))
+    execute(database, table.change("d", held_until=None))
+    execute(database, SignUp.__table__.delete().where(SignUp.id == table.rows["c"].id))
+    ((activity,), pools) = _counters(database, table)
+    assert (activity.taken, activity.waiting, activity.held, activity.applied) == (1, 1, 0, 0)
+    assert [pool.taken for pool in pools] == [1, 0]
+
+
+def test_a_sign_up_bears_the_times_of_its_activity(make, database):
+    table = full(make)
+    later = {name: getattr(table.activity, name) + 24 * HOUR for name in ("starts_at", "ends_at")}
+    execute(database, table.resize(**later))
+    with database.reading() as db:
+        times = db.execute(SignUp.__table__.select()).all()
+    assert {(row.starts_at, row.ends_at) for row in times} == {(later["starts_at"], later["ends_at"])}

@@ -1,0 +1,285 @@
+"""Whatever people, staff and the clock do to an activity, the service does what the model in ``life.py`` does."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from activities.life import DAY, Life, Row
+from activities.proof import violations
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import delete, select
+
+from engage.activities.models import Activity, Audience, Pool, SignUp, SignUpState
+from engage.activities.service.due import advance_due
+from engage.core.clock import SHANGHAI
+from engage.orgs.models import Role
+
+MIDNIGHT = datetime(2026, 10, 1, tzinfo=SHANGHAI)
+BEGIN, START, END = 600, DAY + 960, DAY + 1080  # 10:00, then 16:00 and 18:00 the day after
+PEOPLE = 6
+person = st.integers(0, PEOPLE - 1)
+
+
+def at(minute: int) -> datetime:
+    return MIDNIGHT + timedelta(minutes=minute)
+
+
+def minute_of(instant: datetime | None) -> int | None:
+    return None if instant is None else (instant - MIDNIGHT) // timedelta(minutes=1)
+
+
+class LifeMachine(RuleBasedStateMachine):
+    """The service beside the model. The first three people are of the county that the first pool is for."""
+
+    house: Any
+
+    @initialize(
+        sizes=st.tuples(st.integers(0, 2), st.integers(1, 2)),
+        turns=st.integers(0, 4),
+        overflow=st.booleans(),
+        merge_at=st.sampled_from([None, None, DAY + 600, DAY + 900, DAY + 990]),
+        offers_from=st.sampled_from([960, 1200, DAY + 900]),
+    )
+    def begin(self, sizes, turns, overflow, merge_at, offers_from):
+        house = self.house
+        house.clock.set(at(BEGIN))
+        places = list(sizes) if merge_at else [sum(sizes)]
+        self.model = Life(places, turns, offers_from, START - 60, START, END, merge_at, BEGIN)
+        self.overflow = overflow
+        self.activity = house.make.activity(
+            house.org,
+            project_id=house.project.id,
+            capacity=sum(sizes),
+            waitlist_capacity=turns,
+            starts_at=at(START),
+            ends_at=at(END),
+            sign_up_opens_at=at(0),
+            sign_up_closes_at=at(START),
+            offers_from_at=at(offers_from),
+            queue_closes_at=at(START - 60),
+            pools_merged=merge_at is None,
+            pools_merge_at=at(merge_at) if merge_at else None,
+        )
+        self.shape = []
+        if merge_at:
+            self.shape = [
+                {"name": "甲", "audience": "counties", "county_codes": ["140524"], "overflow_rank": None},
+                {"name": "乙", "audience": "everybody", "county_codes": [], "overflow_rank": 1 if overflow else None},
+            ]  # fmt: skip
+            for position, (pool, size) in enumerate(zip(self.shape, sizes, strict=True), 1):
+                values = {**pool, "audience": Audience(pool["audience"]), "capacity": size}
+                house.make.add(Pool(activity_id=self.activity.id, position=position, **values))
+        self.url = f"/v1/activities/{self.activity.id}"
+
+    def pools_for(self, who: int) -> tuple[int, ...]:
+        if not self.shape:
+            return ()
+        if who >= PEOPLE // 2:
+            return (1,)
+        return (0, 1) if self.overflow else (0,)
+
+    @rule(who=person)
+    def sign_up(self, who):
+        taken = self.model.join(who, self.pools_for(who))
+        answer = self.house.clients[who].put(f"{self.url}/sign-up", json={})
+        assert (answer.status_code == 200) == taken, answer.json
+        if taken:
+            self._compare_position(who, answer.json)
+
+    @rule(who=person)
+    def leave(self, who):
+        taken = self.model.leave(who)
+        assert (self.house.clients[who].delete(f"{self.url}/sign-up").status_code == 204) == taken
+
+    @rule(who=person)
+    def accept(self, who):
+        row = self.model.live(who)
+        was_offered = row is not None and row.state == "offered"
+        taken = self.model.accept(who)
+        answer = self.house.clients[who].post(f"{self.url}/sign-up/acceptance")
+        if was_offered:
+            assert (answer.status_code == 200) == taken, answer.json
+
+    @rule(who=person)
+    def staff_add(self, who):
+        taken = self.model.join(who, self.pools_for(who), by_staff=True)
+        body = {"person_id": str(self.house.people[who].id)}
+        answer = self.house.officer.post(f"{self.url}/sign-ups", json=body)
+        assert (answer.status_code == 201) == taken, answer.json
+
+    @rule(who=person)
+    def staff_cancel(self, who):
+        mine = self.model.live(who)
+        if mine is None:
+            return
+        with self.house.database.reading() as db:
+            row = select(SignUp.id).where(
+                SignUp.activity_id == self.activity.id,
+                SignUp.person_id == self.house.people[who].id,
+                SignUp.state != SignUpState.CANCELLED,
+            )
+            sign_up_id = db.scalars(row).one()
+        taken = self.model.leave(who, by_staff=True)
+        answer = self.house.officer.post(
+            f"{self.url}/sign-ups/{sign_up_id}/cancellation", json={"reason": "测试"}
+        )
+        assert (answer.status_code == 200) == taken, answer.json
+
+    @rule(sizes=st.tuples(st.integers(0, 3), st.integers(0, 3)).filter(any))
+    def resize(self, sizes):
+        sizes = list(sizes) if self.shape else [sum(sizes)]
+        taken = self.model.resize(sizes)
+        pools = [{**pool, "capacity": size} for pool, size in zip(self.shape, sizes, strict=False)]
+        model, activity = self.model, self.activity
+        body = {
+            "title": activity.title,
+            "project_id": str(activity.project_id),
+            "org_id": str(activity.org_id),
+            "place_name": "文化广场",
+            "county_code": "140502",
+            "starts_at": at(START).isoformat(),
+            "ends_at": at(END).isoformat(),
+            "sign_up_opens_at": at(0).isoformat(),
+            "sign_up_closes_at": at(START).isoformat(),
+            "capacity": sum(sizes),
+            "waitlist_capacity": model.turns,
+            "admission": {"pools": pools, "pools_merge_at": at(model.merge_at).isoformat()}
+            if pools
+            else None,
+            "waitlist": {"offer_window_minutes": START - model.offers_from, "closes_minutes": 60},
+        }
+        answer = self.house.officer.put(self.url, json=body, headers={"If-Match": "*"})
+        assert (answer.status_code == 200) == taken, answer.json
+
+    @rule(who=person, minutes=st.integers(1, 1500))
+    def hold_back(self, who, minutes):
+        """Somebody joins who may not be confirmed before a time."""
+        model = self.model
+        if model.live(who) or len(model.queue()) >= model.turns or model.now >= model.queue_closes:
+            return
+        until, pools = model.now + minutes, self.pools_for(who)
+        self.house.make.sign_up(
+            self.activity,
+            self.house.people[who],
+            state=SignUpState.WAITLISTED,
+            held_until=at(until),
+            pool_mask=sum(1 << pool for pool in pools),
+        )
+        model.rows.append(Row(who, "waitlisted", pools, held_until=until))
+
+    @rule(minutes=st.sampled_from([1, 20, 60, 150]), worker=st.booleans())
+    def time_passes(self, minutes, worker):
+        self._go_to(self.model.now + minutes, worker=worker)
+
+    @rule(step=st.integers(0, 2), past=st.booleans(), worker=st.booleans())
+    def something_becomes_due(self, step, past, worker):
+        """Go to one of the next instants at which a rule changes, or a minute beyond."""
+        model = self.model
+        instants = {model.offers_from, model.merge_at, model.queue_closes, START, 1320, DAY + 480}
+        instants |= {instant for row in model.rows for instant in (row.expires, row.held_until)}
+        ahead = sorted(instant for instant in instants if instant is not None and instant > model.now)
+        if ahead:
+            self._go_to(ahead[min(step, len(ahead) - 1)] + past, worker=worker)
+
+    def _go_to(self, minute, *, worker):
+        if minute < END:
+            self.model.now = minute
+            self.house.clock.set(at(minute))
+            if worker:
+                self.settle()
+
+    @rule()
+    def settle(self):
+        self.model.settle()
+        advance_due(self.house.database, threading.Event())
+        assert violations(self.house.database) == {}
+
+    @rule(who=person)
+    def look(self, who):
+        answer = self.house.clients[who].get(f"{self.url}/sign-up")
+        assert (answer.status_code == 200) == (self.model.live(who) is not None)
+        if answer.status_code == 200:
+            self._compare_position(who, answer.json)
+
+    def _compare_position(self, who, mine):
+        row, queue = self.model.live(who), self.model.queue()
+        assert mine["state"] == row.state
+        assert mine["position"] == (queue.index(row) + 1 if row in queue else None)
+
+    @invariant()
+    def rows_and_counters_are_those_of_the_model(self):
+        house, model = self.house, self.model
+        with house.database.reading() as db:
+            columns = (
+                SignUp.person_id,
+                SignUp.state,
+                SignUp.pool,
+                SignUp.held_until,
+                SignUp.offer_expires_at,
+            )
+            found = db.execute(
+                select(*columns).where(SignUp.activity_id == self.activity.id).order_by(SignUp.seq)
+            ).all()
+            counters = db.execute(
+                select(Activity.capacity, Activity.taken, Activity.waiting, Activity.held).where(
+                    Activity.id == self.activity.id
+                )
+            ).one()
+        rows = [
+            (house.numbers[row.person_id], row.state, row.pool, minute_of(row.held_until), minute_of(row.offer_expires_at))
+            for row in found
+        ]  # fmt: skip
+        assert rows == [
+            (row.person, row.state, None if row.pool is None else row.pool + 1, row.held_until, row.expires)
+            for row in model.rows
+        ]
+        queue = model.queue()
+        held = sum(row.held_until is not None for row in queue)
+        assert tuple(counters) == (model.capacity, model.taken(), len(queue), held)
+
+    def teardown(self):
+        found = violations(self.house.database)
+        assert {name for name in found if not name.endswith("_overdue")} == set()
+        with self.house.database.transaction() as session:
+            for table in (SignUp, Pool):
+                session.execute(delete(table).where(table.activity_id == self.activity.id))
+            session.execute(delete(Activity).where(Activity.id == self.activity.id))
+
+
+@pytest.fixture
+def house(make, as_user, frozen, database):
+    org = make.org()
+    people = [
+        make.person(hometown_code="140524" if number < PEOPLE // 2 else "140502") for number in range(PEOPLE)
+    ]
+    return SimpleNamespace(
+        make=make,
+        clock=frozen,
+        database=database,
+        org=org,
+        project=make.project(org),
+        people=people,
+        numbers={one.id: number for number, one in enumerate(people)},
+        clients=[as_user(one.id) for one in people],
+        officer=as_user(make.staff(Role.OFFICER, org=org).id),
+    )
+
+
+def test_a_whole_life_goes_as_the_model_says(house):
+    machine = type("Machine", (LifeMachine,), {"house": house})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=int(__import__("os").environ.get("LIFE_EX", "20")),
+            stateful_step_count=25,
+            derandomize="LIFE_EX" not in __import__("os").environ,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
