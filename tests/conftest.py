@@ -112,6 +112,7 @@ def settings(
         database_pool_size=24,
         sqlite_synchronous=SqliteSync.NORMAL,
         secret_key="a secret for tests, long enough to be taken",
+        public_url="https://engage.example.cn",
         wechat_appid=fakes.APPID,
         wechat_secret=fakes.SECRET,
         wechat_api_base=wechat_server.base_url,

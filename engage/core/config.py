@@ -74,7 +74,7 @@ class Settings:
     wechat_api_base: str = "https://api.weixin.qq.com"
     wechat_appid: str = ""
     wechat_secret: str = field(default="", repr=False)
-    public_url: str = "http://127.0.0.1:8000"
+    public_url: str = ""
     max_age: int = 35
     activity_review: bool = False
     offer_window_minutes: int = 1440
@@ -286,5 +286,5 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"{_variable(name)}: production needs it")
     if urlsplit(settings.wechat_api_base).scheme != "https":
         raise SettingsError("ENGAGE_WECHAT_API_BASE: production needs https")
-    if urlsplit(settings.public_url).scheme != "https":
-        raise SettingsError("ENGAGE_PUBLIC_URL: production needs the https address that people reach it at")
+    if settings.public_url and urlsplit(settings.public_url).scheme != "https":
+        raise SettingsError("ENGAGE_PUBLIC_URL: must be an https address in production")

@@ -82,7 +82,7 @@ def test_a_certificate_sums_up_the_hours_in_force(held, holder, served):
     }
     found = holder.client.get(issued.headers["Location"]).json
     code = found["verification_code"]
-    assert found["verification_url"] == f"http://127.0.0.1:8000/v1/certificates/{code}"
+    assert found["verification_url"] == f"https://engage.example.cn/v1/certificates/{code}"
     assert found["activities"][0] == {
         "activity_id": str(first.activity_id), "title": "社区清洁", "held_on": "2026-09-22", "minutes": 120, "made_up": False,
     }  # fmt: skip

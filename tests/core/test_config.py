@@ -73,7 +73,6 @@ def test_a_bad_value_stops_the_start_with_its_name_and_not_its_value(variable, v
         ("ENGAGE_WECHAT_APPID", None),
         ("ENGAGE_WECHAT_SECRET", None),
         ("ENGAGE_WECHAT_API_BASE", "http://api.weixin.qq.com"),
-        ("ENGAGE_PUBLIC_URL", None),
         ("ENGAGE_PUBLIC_URL", "http://engage.example.cn"),
     ],
 )

@@ -100,11 +100,12 @@ def my_certificate(look: Context, certificate_id: UUID) -> dict[str, Any]:
     if row is None:
         raise NoSuchCertificate
     code = look.settings.keyring.open(row.code_sealed, CODE_PURPOSE)
+    base = look.settings.public_url
     return {
         **_card(row),
         "issued_at": row.issued_at,
         "verification_code": code,
-        "verification_url": f"{look.settings.public_url}/v1/certificates/{code}",
+        "verification_url": f"{base}/v1/certificates/{code}" if base else None,
         "activities": _activities_on(look, certificate_id),
     }
 

@@ -164,6 +164,7 @@ class CertificateOut(CertificateCardOut):
     verification_url = Text(
         400,
         required=True,
+        allow_none=True,
         metadata={"example": "https://engage.example.cn/v1/certificates/K7QF-2M4X-AB3D-EFGH-JKLM-NPQR"},
     )
     activities = Listed(Inner(CertifiedActivityOut), _MAX_ACTIVITIES, required=True)

@@ -148,13 +148,13 @@ def _fonts() -> typst.Fonts:
 def _printed(certificate: dict[str, Any]) -> dict[str, Any]:
     """Return the values of the template, as people read them."""
     hours, minutes = divmod(certificate["total_minutes"], 60)
-    url = certificate["verification_url"]
+    url = certificate["verification_url"] or certificate["verification_code"]
     return {
         "number": certificate["number"],
         "holder_name": certificate["holder_name"],
         "issuer_name": certificate["issuer_name"],
         "code": certificate["verification_code"],
-        "address": url,
+        "address": certificate["verification_url"] or "",
         "qr": segno.make(url, error="m", micro=False).svg_inline(),
         "total_zh": f"{hours} 小时 {minutes} 分钟" if minutes else f"{hours} 小时",
         "total_en": f"{hours} h {minutes} min" if minutes else f"{hours} h",
