@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engage.core.errors import Conflict, Forbidden, NotFound
+from engage.core.errors import Conflict, DomainError, Forbidden, NotFound
 
 
 class NoSuchProject(NotFound):
@@ -72,8 +72,41 @@ class AdmissionFrozen(Conflict):
 class CapacityBelowTaken(Conflict):
     code = "capacity_below_taken"
     zh, en = (
-        "已有 {taken} 人确认，名额不能少于此数；否则将影响最后确认的 {affected} 人。",
-        "{taken} people are confirmed; fewer places would affect the last {affected} of them.",
+        "已有 {taken} 人占用名额；减到此数以下将影响最后的 {affected} 人，请先预览变更，再以预览的 ETag 提交。",
+        "{taken} places are taken; fewer would affect the last {affected} people. Preview the change, then send it under the preview's ETag.",
+    )
+
+
+class CapacityBelowPresent(Conflict):
+    code = "capacity_below_present"
+    zh, en = (
+        "共 {taken} 人占用名额，其中已签到或已请假的人不能退回候补，名额不能这样减少。",
+        "{taken} places are taken, and who has checked in or been excused cannot go back to the queue; there cannot be so few places.",
+    )
+
+
+class PreviewRequired(Conflict):
+    code = "preview_required"
+    zh, en = (
+        "此变更将影响 {affected} 位已报名的人；请先调用 change-preview 查看，再以预览返回的 ETag 作为 If-Match 提交。",
+        "This would affect {affected} people who signed up; ask change-preview first, then send its ETag in If-Match.",
+    )
+
+
+class PreviewOutdated(DomainError):
+    status = 412
+    code = "preview_outdated"
+    zh, en = (
+        "预览之后情况已变，受影响的人有所不同；未作修改，请重新预览。",
+        "Since the preview others have come to be affected; nothing was changed. Preview again.",
+    )
+
+
+class ReopeningTooLate(Conflict):
+    code = "reopening_too_late"
+    zh, en = (
+        "原定开始时间已过，不能恢复；请另建活动。",
+        "It was to have started by now and cannot be re-opened; write a new activity.",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import threading
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ NAMING: Final = {
 # A writer that waits longer than this is told to come back (503) instead of piling up behind the rest.
 _WAIT_SECONDS: Final = 10
 _SQLITE_CACHE_KIB: Final = 8192
+
+_VERSION_TAG: Final = re.compile(r'(?:W/)?"(\d{1,9})-([0-9a-f]+)"')
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -106,6 +109,22 @@ class Entity(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=ids.new_id)
 
 
+class Version(int):
+    """The version that an entity tag names, with the digest that stands beside it there."""
+
+    digest: str
+
+    @classmethod
+    def named(cls, tag: str) -> Version | None:
+        """Return the version of an entity tag, None when it is none of ours."""
+        match = _VERSION_TAG.fullmatch(tag.strip())
+        if not match:
+            return None
+        version = cls(match[1])
+        version.digest = match[2]
+        return version
+
+
 class Versioned:
     """A row that several staff edit: each accepted edit raises ``version`` by one."""
 
@@ -118,9 +137,18 @@ class Versioned:
             VersionConflict: the row has another version by now.
 
         """
+        self.require_version(expected)
+        self.version += 1
+
+    def require_version(self, expected: int | None) -> None:
+        """Refuse what was decided on an older copy; ``None`` accepts any.
+
+        Raises:
+            VersionConflict: the row has another version by now.
+
+        """
         if expected is not None and expected != self.version:
             raise VersionConflict
-        self.version += 1
 
 
 class Actor(Protocol):
@@ -180,6 +208,16 @@ class Work:
     @property
     def db(self) -> Session:
         return self.session
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Undo at its end whatever is done inside: to see what a change would bring about."""
+        savepoint = self.session.begin_nested()
+        try:
+            yield
+            self.session.flush()
+        finally:
+            savepoint.rollback()
 
 
 @dataclass(frozen=True, slots=True)

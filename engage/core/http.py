@@ -14,7 +14,7 @@ from flask import current_app, g, request
 from marshmallow import ValidationError
 
 from engage.core import clock, idempotency
-from engage.core.db import Database, Errand, Look, Nobody, Work
+from engage.core.db import Database, Errand, Look, Nobody, Version, Work
 from engage.core.errors import (
     DomainError,
     InvalidInput,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 PREFIX: Final = "/v1"
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _MAX_PATH_PARAMETER: Final = 64
-_VERSION_TAG: Final = re.compile(r'(?:W/)?"(\d{1,9})-[0-9a-f]+"')
 
 
 class Access(Protocol):
@@ -87,6 +86,12 @@ class Binary:
     file_name: str
 
 
+class IfMatch(Enum):
+    """That an operation takes ``If-Match`` without demanding it: whether it is needed depends on the object."""
+
+    OPTIONAL = auto()
+
+
 @dataclass(frozen=True)
 class Operation:
     """One declared operation; the service, the document and the tests all read this."""
@@ -105,9 +110,10 @@ class Operation:
     refuses: tuple[type[DomainError], ...]
     mode: Mode
     idempotent: bool
-    if_match: bool
+    if_match: bool | IfMatch
     cache: str | None
     location: str | None
+    tag_from: str | None
 
     @property
     def name(self) -> str:
@@ -144,9 +150,10 @@ class Api:
         refuses: Sequence[type[DomainError]] = (),
         mode: Mode | None = None,
         idempotent: bool = False,
-        if_match: bool = False,
+        if_match: bool | IfMatch = False,
         cache: str | None = None,
         location: str | None = None,
+        tag_from: str | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare an operation.
 
@@ -163,9 +170,10 @@ class Api:
             refuses: refusals of the use case, for the document.
             mode: how it meets the database; GET reads, everything else writes.
             idempotent: honours ``Idempotency-Key``.
-            if_match: demands ``If-Match``; the view gets ``version`` (None for ``*``).
+            if_match: demands ``If-Match``, or takes it when ``OPTIONAL``; the view gets ``version`` (None for ``*`` or nothing).
             cache: ``Cache-Control`` of an answer that carries an ETag; None sends no ETag and ``no-store``.
             location: path of the created object, filled from the answer.
+            tag_from: field of the answer that is its ETag.
 
         """
         if method not in ("GET", "PUT", "POST", "DELETE"):
@@ -177,7 +185,7 @@ class Api:
                 Operation(
                     method=method, path=path, view=view, access=access, zh=zh, tag=self.tag, query=query, body=body,
                     returns=returns, binary=binary, status=status if returns or binary else 204, refuses=tuple(refuses), mode=mode or default,
-                    idempotent=idempotent, if_match=if_match, cache=cache, location=location,
+                    idempotent=idempotent, if_match=if_match, cache=cache, location=location, tag_from=tag_from,
                 )
             )  # fmt: skip
             return view
@@ -287,7 +295,12 @@ def _location(operation: Operation, payload: Any) -> str | None:
 def _answer(operation: Operation, payload: Any, body: bytes) -> Response:
     version = payload.get("version", 0) if isinstance(payload, dict) else 0
     location = _location(operation, payload)
-    return answered(body, operation.status, cache_control=operation.cache, version=version, location=location)
+    response = answered(
+        body, operation.status, cache_control=operation.cache, version=version, location=location
+    )
+    if operation.tag_from:
+        response.headers["ETag"] = payload[operation.tag_from]
+    return response
 
 
 def _arguments(operation: Operation, path: dict[str, str]) -> dict[str, Any]:
@@ -305,7 +318,7 @@ def _arguments(operation: Operation, path: dict[str, str]) -> dict[str, Any]:
     if issues:
         raise InvalidInput(*issues)
     if operation.if_match:
-        arguments["version"] = _expected_version()
+        arguments["version"] = _expected_version(required=operation.if_match is not IfMatch.OPTIONAL)
     return arguments
 
 
@@ -356,13 +369,13 @@ def _load(schema: type[In | Query], data: Any, issues: list[Issue]) -> dict[str,
         return {}
 
 
-def _expected_version() -> int | None:
+def _expected_version(*, required: bool) -> Version | None:
     given = request.headers.get("If-Match")
-    if given is None:
+    if given is None and required:
         raise VersionRequired
-    if given.strip() == "*":
+    if given is None or given.strip() == "*":
         return None
-    match = _VERSION_TAG.fullmatch(given.strip())
-    if not match:
+    version = Version.named(given)
+    if version is None:
         raise VersionConflict
-    return int(match[1])
+    return version

@@ -26,7 +26,7 @@ from engage.core.errors import (
     VersionConflict,
     VersionRequired,
 )
-from engage.core.http import PREFIX, Mode, Operation
+from engage.core.http import PREFIX, IfMatch, Mode, Operation
 from engage.core.replies import JSON, PROBLEM
 from engage.core.schemas import Problem
 from engage.core.wire import encode
@@ -94,7 +94,11 @@ def refusals(operation: Operation) -> list[type[DomainError]]:
     if operation.body:
         found += [InvalidJson, BodyTooLarge, UnsupportedMediaType]
     if operation.if_match:
-        found += [VersionRequired, VersionConflict]
+        found += (
+            [VersionConflict]
+            if operation.if_match is IfMatch.OPTIONAL
+            else [VersionRequired, VersionConflict]
+        )
     if operation.idempotent:
         found += [StillRunning, KeyReused]
     if operation.mode is not Mode.READ:
@@ -171,7 +175,7 @@ def _parameters(operation: Operation) -> list[Any]:
         found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": text,
                       "description": "同一个键重复提交只生效一次（24 小时）。The same key takes effect once within 24 hours."})  # fmt: skip
     if operation.if_match:
-        found.append({"name": "If-Match", "in": "header", "required": True, "schema": {"type": "string"},
+        found.append({"name": "If-Match", "in": "header", "required": operation.if_match is not IfMatch.OPTIONAL, "schema": {"type": "string"},
                       "description": "读取时得到的 ETag，或 *。The ETag that was read, or *."})  # fmt: skip
     return found
 

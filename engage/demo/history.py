@@ -10,8 +10,9 @@ from sqlalchemy import select
 from engage.activities.errors import ActivityFull, AgeNotAllowed, CountyNotAllowed, MembersOnly
 from engage.activities.models import CheckIn, ScanKind, SignUp, SignUpState
 from engage.activities.schemas.activity import ActivityIn
-from engage.activities.service import feedback, lifecycle, projects, sign_up, uploads
+from engage.activities.service import feedback, lifecycle, preview, projects, sign_up, uploads
 from engage.core import clock
+from engage.core.db import Version
 from engage.core.imports import data_rows
 from engage.demo import draw
 from engage.demo.people import CITY, MANAGED_HUB, NAMED, Resident
@@ -59,10 +60,9 @@ def add_projects(stage: Stage) -> dict[str, UUID]:
     """Create the projects of the city; return their ids by name."""
     city = stage.session.scalars(select(Org.id).where(Org.external_ref == f"division:{CITY}")).one()
     work = stage.work(stage.people["chief"], stage.now)
+    unlimited = {"summary": None, "daily_limit": None, "weekly_limit": None}
     return {
-        row["name"]: projects.create_project(work, {"name": row["name"], "summary": None, "org_id": city})[
-            "id"
-        ]
+        row["name"]: projects.create_project(work, {"name": row["name"], "org_id": city, **unlimited})["id"]
         for row in data_rows("demo/projects.csv")
     }
 
@@ -108,10 +108,9 @@ def act_out(stage: Stage, event: Event, project_id: UUID) -> UUID:
     for _, _, happen in sorted(_sign_ups(stage, event, activity_id), key=lambda scene: scene[:2]):
         happen()
     if event.story is Story.CANCELLED:
-        yesterday = stage.now - timedelta(days=1)
-        lifecycle.cancel_activity(
-            stage.work(host, yesterday), activity_id, "场地临时检修，活动取消，敬请谅解。"
-        )
+        yesterday = stage.work(host, stage.now - timedelta(days=1))
+        seen = Version.named(preview.preview_cancellation(yesterday, activity_id)["preview"])
+        lifecycle.cancel_activity(yesterday, activity_id, "场地临时检修，活动取消，敬请谅解。", seen)
     if event.is_over or event.story is Story.NOW:
         _attend(stage, event, activity_id, host)
     if event.is_over:

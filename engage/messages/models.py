@@ -29,11 +29,13 @@ class MessageKind(StrEnum):
     OFFER_EXPIRED = "offer_expired"
     QUEUE_CLOSED = "queue_closed"
     SIGN_UP_CANCELLED_BY_STAFF = "sign_up_cancelled_by_staff"
+    PLACE_WITHDRAWN = "place_withdrawn"
     ACTIVITY_CANCELLED = "activity_cancelled"
     ACTIVITY_CHANGED = "activity_changed"
     HOURS_AWARDED = "hours_awarded"
     HOURS_MADE_UP = "hours_made_up"
     HOURS_REVERSED = "hours_reversed"
+    ACTIVITY_REOPENED = "activity_reopened"
     ENCLAVE_APPLICATION_RECEIVED = "enclave_application_received"
     ENCLAVE_APPLICATION_APPROVED = "enclave_application_approved"
     ENCLAVE_APPLICATION_REJECTED = "enclave_application_rejected"
@@ -84,6 +86,10 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
         "您对“{title}”的报名已被工作人员取消，原因：{reason}",
         "Staff cancelled your sign-up for “{title}”. Reason: {reason}",
     ),
+    MessageKind.PLACE_WITHDRAWN: (
+        "很抱歉，“{title}”的名额减少，您的名额转为候补，排在候补队列前面；有名额时会自动递补并通知您。",
+        "We are sorry: “{title}” has fewer places now, and yours has become a turn near the head of the waiting list.",
+    ),
     MessageKind.ACTIVITY_CANCELLED: (
         "很抱歉，您报名的“{title}”已取消，原因：{reason}",
         "We are sorry: “{title}” has been cancelled. Reason: {reason}",
@@ -103,6 +109,10 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.HOURS_REVERSED: (
         "您在“{title}”的服务时长 {minutes} 分钟已被撤销，原因：{reason}；如有疑问，请联系活动工作人员。",
         "{minutes} minutes of service for “{title}” were taken off your record; ask its staff if in doubt. Reason: {reason}",
+    ),
+    MessageKind.ACTIVITY_REOPENED: (
+        "“{title}”恢复举办，{starts_at}开始，您的报名仍然有效；来不了请取消。说明：{reason}",
+        "“{title}” takes place after all, at {starts_at}. Your sign-up holds; cancel if you cannot come. Why: {reason}",
     ),
     MessageKind.ENCLAVE_APPLICATION_RECEIVED: (
         "“{branch_name}”收到一份新的加入申请，请处理。",

@@ -6,6 +6,7 @@ import base64
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import previews
 import pytest
 from counting import count_statements
 from sqlalchemy import func, select, update
@@ -85,6 +86,8 @@ def test_a_cancelled_activity_takes_no_check_in(door):
     code = door.code()
     door.officer().post(f"{door.url}/cancellation", json={"reason": "停电"})
     assert door.scan(code).json["code"] == "activity_cancelled"
+    previews.cancel(door.officer(), door.url, "停电")
+    assert scan(door, code).json["code"] == "activity_cancelled"
     draft = f"/v1/activities/{ids.new_id()}"
     assert door.youth().post(f"{draft}/check-in", json={"code": code}).json["code"] == "no_such_activity"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import previews
 import pytest
 from sqlalchemy import select, update
 
@@ -147,9 +148,7 @@ def test_more_places_promote_at_once(as_user, make, house, frozen, database):
         client.put(f"/v1/activities/{activity.id}/sign-up", json={})
     officer = as_user(house.officer.id)
     url = f"/v1/activities/{activity.id}"
-    edited = officer.put(
-        url, json=body(house, frozen.now, capacity=3, waitlist_capacity=1), headers={"If-Match": "*"}
-    )
+    edited = previews.edit(officer, url, body(house, frozen.now, capacity=3, waitlist_capacity=1))
     assert (edited.json["places_left"], edited.json["waiting"], edited.json["waitlist_capacity"]) == (0, 1, 1)
     states = [client.get(f"{url}/sign-up").json["state"] for client in clients]
     assert states == ["confirmed"] * 3 + ["waitlisted"]
@@ -187,7 +186,7 @@ def test_a_new_time_is_told_to_everybody_signed_up(as_user, make, house, frozen,
     for person in people:
         as_user(person.id).put(f"/v1/activities/{activity.id}/sign-up", json={})
     officer, url = as_user(house.officer.id), f"/v1/activities/{activity.id}"
-    officer.put(url, json=body(house, frozen.now), headers={"If-Match": "*"})
+    previews.edit(officer, url, body(house, frozen.now))
     officer.put(url, json=body(house, frozen.now, title="只改标题"), headers={"If-Match": "*"})
     with database.reading() as db:
         told = db.execute(select(OutboxEntry.person_id, OutboxEntry.kind).order_by(OutboxEntry.seq)).all()
@@ -198,7 +197,7 @@ def test_cancelling_tells_everybody_and_stays_visible(as_user, make, house, froz
     activity, person = make.activity(hub=house.hub), make.person()
     as_user(person.id).put(f"/v1/activities/{activity.id}/sign-up", json={})
     officer, url = as_user(house.officer.id), f"/v1/activities/{activity.id}"
-    cancelled = officer.post(f"{url}/cancellation", json={"reason": "大雪"})
+    cancelled = previews.cancel(officer, url, "大雪")
     assert (cancelled.json["state"], cancelled.json["status_reason"]) == ("cancelled", "大雪")
     assert officer.post(f"{url}/cancellation", json={"reason": "再次"}).json["status_reason"] == "大雪"
     with database.reading() as db:

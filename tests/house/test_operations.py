@@ -180,8 +180,9 @@ def test_staff_replace_only_what_they_have_read(operation):
     ):
         assert operation.if_match
     if operation.if_match:
-        readers = [other for other in OPERATIONS if (other.method, other.path) == ("GET", operation.path)]
-        assert readers, "what carries a version can be read at the same address"
+        acted_on = operation.path if operation.method == "PUT" else operation.path.rpartition("/")[0]
+        readers = [other for other in OPERATIONS if (other.method, other.path) == ("GET", acted_on)]
+        assert readers, "what carries a version can be read at the address of what is acted on"
         assert "version" in readers[0].returns().fields
 
 

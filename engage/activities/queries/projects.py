@@ -24,18 +24,22 @@ def _columns() -> Any:
         Project.status,
         Project.org_id,
         Org.name.label("org_name"),
+        Project.daily_limit,
+        Project.weekly_limit,
         Project.version,
     ).join(Org, Org.id == Project.org_id)
 
 
 def _project(row: Any) -> dict[str, Any]:
-    project_id, name, summary, status, org_id, org, version = row
+    project_id, name, summary, status, org_id, org, daily_limit, weekly_limit, version = row
     return {
         "id": project_id,
         "name": name,
         "summary": summary,
         "status": status,
         "org": {"id": org_id, "name": org},
+        "daily_limit": daily_limit,
+        "weekly_limit": weekly_limit,
         "version": version,
     }
 

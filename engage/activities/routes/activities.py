@@ -8,9 +8,13 @@ from engage.activities.errors import (
     ActivityNotEditable,
     ActivityNotOver,
     AdmissionFrozen,
+    CapacityBelowPresent,
     CapacityBelowTaken,
     NoSuchActivity,
+    PreviewOutdated,
+    PreviewRequired,
     QuestionsFrozen,
+    ReopeningTooLate,
     WaitlistBelowWaiting,
     WrongActivityState,
 )
@@ -23,9 +27,11 @@ from engage.activities.schemas.activity import (
     ClosureIn,
     ReasonIn,
 )
+from engage.activities.schemas.preview import ChangeIn, ChangePreviewOut
 from engage.activities.service import lifecycle as service
+from engage.activities.service import preview
 from engage.core.errors import NotAllowed
-from engage.core.http import Api
+from engage.core.http import Api, IfMatch
 from engage.identity.caller import anyone, guest
 from engage.orgs.caller import staff
 from engage.orgs.errors import NoSuchOrg
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
 
 api: Final = Api("活动 · Activities")
 _SHORT: Final = "private, no-cache"
+_UNSEEN: Final = (PreviewRequired, PreviewOutdated)
 
 
 @api.operation(
@@ -86,13 +93,40 @@ def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     "PUT", "/activities/{activity_id}", access=staff, zh="修改活动", body=ActivityIn, returns=ActivityOut,
     refuses=[
         NoSuchActivity, NoSuchOrg, NotAllowed, ActivityNotEditable, QuestionsFrozen, AdmissionFrozen, CapacityBelowTaken,
-        WaitlistBelowWaiting,
+        CapacityBelowPresent, WaitlistBelowWaiting, *_UNSEEN,
     ],
     if_match=True, cache=_SHORT,
 )  # fmt: skip
 def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: int | None) -> dict[str, Any]:
-    """Replace an activity; more places promote the queue at once."""
+    """Replace an activity; more places promote the queue at once.
+
+    已有人报名时，减少名额到已占用数以下或变更时间、地点，须先调用 `change-preview`，再以其 ETag 作为 `If-Match` 提交；受影响的人会收到消息。
+
+    Once somebody has signed up, fewer places than are taken and another time or place need the ETag of `change-preview` in
+    `If-Match`; everybody concerned is told.
+    """
     return service.edit_activity(work, activity_id, body, version)
+
+
+@api.operation(
+    "POST", "/activities/{activity_id}/change-preview", access=staff, zh="预览变更的影响", body=ChangeIn, returns=ChangePreviewOut,
+    refuses=[
+        NoSuchActivity, NoSuchOrg, NotAllowed, ActivityNotEditable, WrongActivityState, QuestionsFrozen, AdmissionFrozen,
+        CapacityBelowPresent, WaitlistBelowWaiting,
+    ],
+    tag_from="preview",
+)  # fmt: skip
+def preview_change(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
+    """Show what a change or a cancellation would mean for people who signed up.
+
+    不作任何修改。把 `preview`（即 ETag）放入 `If-Match` 再提交变更，表示已了解这些影响；若情况有变，变更会被拒绝，须重新预览。
+
+    Changes nothing. The change that carries `preview`, which is also the ETag, in `If-Match` accepts exactly these consequences; when
+    they have become others it is refused.
+    """
+    if body["cancel"]:
+        return preview.preview_cancellation(work, activity_id)
+    return preview.preview_change(work, activity_id, body["change"])
 
 
 @api.operation(
@@ -115,11 +149,27 @@ def reject_activity(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict
 
 @api.operation(
     "POST", "/activities/{activity_id}/cancellation", access=staff, zh="取消活动", body=ReasonIn, returns=ActivityOut,
-    refuses=[NoSuchActivity, NotAllowed, WrongActivityState, ActivityNotEditable],
+    refuses=[NoSuchActivity, NotAllowed, WrongActivityState, ActivityNotEditable, *_UNSEEN], if_match=IfMatch.OPTIONAL,
 )  # fmt: skip
-def cancel_activity(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
-    """Call an activity off and tell everybody who signed up."""
-    return service.cancel_activity(work, activity_id, body["reason"])
+def cancel_activity(
+    work: Work, activity_id: UUID, body: dict[str, Any], version: int | None
+) -> dict[str, Any]:
+    """Call an activity off and tell everybody who signed up.
+
+    已有人报名时须先调用 `change-preview`，再以其 ETag 作为 `If-Match` 提交。
+
+    Once somebody has signed up, it needs the ETag of `change-preview` in `If-Match`.
+    """
+    return service.cancel_activity(work, activity_id, body["reason"], version)
+
+
+@api.operation(
+    "POST", "/activities/{activity_id}/reopening", access=staff, zh="恢复已取消的活动", body=ReasonIn, returns=ActivityOut,
+    refuses=[NoSuchActivity, NotAllowed, WrongActivityState, ReopeningTooLate],
+)  # fmt: skip
+def reopen_activity(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
+    """Publish a cancelled activity again; sign-ups hold, free places are given, everybody is told."""
+    return service.reopen(work, activity_id, body["reason"])
 
 
 @api.operation(

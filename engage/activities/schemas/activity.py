@@ -39,6 +39,15 @@ from engage.regions.schemas import DivisionCode, NearPageQuery, PositionIn, Posi
 _ID: Final = "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"
 MAX_QUESTIONS: Final = 20
 MAX_CHOICES: Final = 20
+_MAX_LIMIT: Final = 100
+_DAILY: Final = {
+    "example": 1,
+    "description": "每人同一天最多报名几场，空为不限 · how many sign-ups a person may have that start on one day; null: any number",
+}
+_WEEKLY: Final = {
+    "example": 3,
+    "description": "每人同一周（周一起）最多报名几场，空为不限 · the same for a week from Monday; null: any number",
+}
 
 
 class RefOut(Out):
@@ -58,6 +67,8 @@ class ProjectIn(In):
         2000, 0, lines=True, load_default=None, allow_none=True, metadata={"example": "与青年面对面交流。"}
     )
     org_id = Id(required=True, metadata={"example": _ID})
+    daily_limit = Whole(1, _MAX_LIMIT, load_default=None, allow_none=True, metadata=_DAILY)
+    weekly_limit = Whole(1, _MAX_LIMIT, load_default=None, allow_none=True, metadata=_WEEKLY)
 
 
 class ProjectEditIn(ProjectIn):
@@ -70,6 +81,8 @@ class ProjectOut(Out):
     summary = Text(2000, 0, required=True, allow_none=True, metadata={"example": "与青年面对面交流。"})
     status = Choice(ProjectStatus, required=True, metadata={"example": "active"})
     org = Inner(RefOut, required=True)
+    daily_limit = Whole(required=True, allow_none=True, metadata=_DAILY)
+    weekly_limit = Whole(required=True, allow_none=True, metadata=_WEEKLY)
     version = Whole(required=True, metadata={"example": 1})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -14,14 +15,16 @@ from engage.activities.errors import (
     AdmissionFrozen,
     CapacityBelowTaken,
     QuestionsFrozen,
+    ReopeningTooLate,
     WaitlistBelowWaiting,
     WrongActivityState,
 )
-from engage.activities.models import Activity, ActivityStatus, Project, ProjectStatus, SignUp, SignUpState
+from engage.activities.models import Activity, ActivityStatus, Project, ProjectStatus
 from engage.activities.queries.activities import read_activity
-from engage.activities.service import admission, hours
+from engage.activities.service import admission, consequences, hours
+from engage.activities.service.cuts import take_back
 from engage.activities.service.terms import set_pools, terms_of
-from engage.core.errors import InvalidInput, Issue
+from engage.core.errors import InvalidInput, Issue, NotAllowed
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
 from engage.orgs.access import Permission, org_to_manage
@@ -29,6 +32,10 @@ from engage.regions.models import DivisionLevel
 from engage.regions.queries import current_codes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from engage.activities.service.consequences import Consequences
     from engage.core.db import Work
 
 _EDITABLE: Final = frozenset(
@@ -36,7 +43,7 @@ _EDITABLE: Final = frozenset(
 )
 _PARTS: Final = ("position", "admission", "waitlist", "attendance")  # of a body: no columns of their own
 # What people who signed up must be told of.
-_MATTERS: Final = ("starts_at", "ends_at", "hub_id", "place_name", "address", "lat", "lng")
+_MATTERS: Final = ("starts_at", "ends_at", "hub_id", "place_name", "address")  # and the position
 
 
 def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
@@ -137,74 +144,106 @@ def _numbered(questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: int | None) -> dict[str, Any]:
-    """Replace an activity. More places promote at once; people who signed up are told of a new time or place.
+    """Replace an activity, and tell everybody whom that concerns. More places promote at once.
+
+    A change that takes a place away or moves time or place needs a ``version`` that names its preview.
 
     Raises:
         NoSuchActivity, NoSuchOrg, NotAllowed: not the caller's to manage.
         VersionConflict: somebody was faster.
+        PreviewRequired, PreviewOutdated: what it means for people was not seen, or has changed since.
         ActivityNotEditable: over, cancelled or summarised.
-        QuestionsFrozen, AdmissionFrozen, CapacityBelowTaken, WaitlistBelowWaiting: would take something from people who
-            signed up.
+        QuestionsFrozen, AdmissionFrozen, CapacityBelowTaken, CapacityBelowPresent, WaitlistBelowWaiting: would take something
+            from people who signed up.
         InvalidInput: project, hub or counties that cannot be used.
 
     """
     activity = activity_to_manage(work, activity_id)
     activity.accept_version(version)
+    found = replace(work, activity, body, may_cut=consequences.names_preview(version))
+    consequences.accept(found, version)
+    if found.losers:
+        _tell(work, activity, found.losers, MessageKind.PLACE_WITHDRAWN)
+    if found.moved:
+        people = [effect.person_id for effect in found.effects]
+        starts_at = activity.starts_at.isoformat()
+        _tell(work, activity, people, MessageKind.ACTIVITY_CHANGED, starts_at=starts_at)
+    return read_activity(work, activity_id)
+
+
+def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bool) -> Consequences:
+    """Write a body over a locked activity, give or take back places, and return what that meant for people.
+
+    Raises:
+        ActivityNotEditable: over, cancelled or summarised.
+        QuestionsFrozen, AdmissionFrozen, CapacityBelowTaken, CapacityBelowPresent, WaitlistBelowWaiting: would take something
+            from people who signed up, ``may_cut`` or not.
+        InvalidInput: project, hub or counties that cannot be used.
+
+    """
     if activity.status not in _EDITABLE or (
         activity.status is ActivityStatus.PUBLISHED and work.now >= activity.ends_at
     ):
         raise ActivityNotEditable
     values = _checked(work, body, activity)
-    _refuse_losses(activity, values)
-    set_pools(work, activity, _pools(body))
-    moved = any(getattr(activity, name) != values[name] for name in _MATTERS)
+    _refuse_losses(activity, values, may_cut=may_cut)
+    before = consequences.concerned(work, activity.id)
+    moved = _moved(activity, values)
+    pools = _pools(body)
+    cut = take_back(work, activity, values["capacity"], pools) if may_cut else 0
+    set_pools(work, activity, pools)
     # A shorter queue is set after the new places have emptied it.
-    waitlist_capacity = values.pop("waitlist_capacity")
-    activity.waitlist_capacity = max(waitlist_capacity, activity.waitlist_capacity)
+    turns = values.pop("waitlist_capacity")
+    activity.waitlist_capacity = max(turns, activity.waitlist_capacity)
     for name, value in values.items():
         setattr(activity, name, value)
     activity.updated_at = work.now
     if activity.status is ActivityStatus.REJECTED:
         activity.status, activity.status_reason = ActivityStatus.DRAFT, None
     work.session.flush()
-    admission.fill(work, activity_id)
-    activity.waitlist_capacity = waitlist_capacity
-    work.session.flush()
-    if moved and activity.status is ActivityStatus.PUBLISHED:
-        _tell_everybody(
-            work, activity, MessageKind.ACTIVITY_CHANGED, starts_at=activity.starts_at.isoformat()
-        )
-    return read_activity(work, activity_id)
+    admission.fill(work, activity.id)
+    _set_turns(work, activity, turns, cut)
+    return consequences.of_edit(before, consequences.concerned(work, activity.id), moved)
 
 
-def _refuse_losses(activity: Activity, values: dict[str, Any]) -> None:
+def _refuse_losses(activity: Activity, values: dict[str, Any], *, may_cut: bool) -> None:
     if activity.taken + activity.waiting + activity.applied:
         if values["questions"] != activity.questions:
             raise QuestionsFrozen
         if values["admission_mode"] is not activity.admission_mode:
             raise AdmissionFrozen
-    if values["capacity"] < activity.taken:
+    if values["capacity"] < activity.taken and not may_cut:
         raise CapacityBelowTaken(
             Issue("/capacity", "too_small", {"min": activity.taken}),
             taken=activity.taken,
             affected=activity.taken - values["capacity"],
         )
-    still_waiting = max(0, activity.waiting - (values["capacity"] - activity.taken))
-    if values["waitlist_capacity"] < still_waiting:
+
+
+def _moved(activity: Activity, values: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the fields of time and place that change, with what they become."""
+    new = {name: values[name] for name in _MATTERS}
+    new |= {"starts_at": values["starts_at"].astimezone(UTC), "ends_at": values["ends_at"].astimezone(UTC)}
+    moved = [(name, value) for name, value in new.items() if getattr(activity, name) != value]
+    point = values["lat"], values["lng"]
+    return [*moved, ("position", point)] if point != (activity.lat, activity.lng) else moved
+
+
+def _set_turns(work: Work, activity: Activity, turns: int, cut: int) -> None:
+    """Set the length of the queue; those who lost a place stand in it beside as many as asked for."""
+    work.session.refresh(activity)
+    if turns < activity.waiting - cut:
+        waiting = activity.waiting - cut
         raise WaitlistBelowWaiting(
-            Issue("/waitlist_capacity", "too_small", {"min": still_waiting}),
-            waiting=still_waiting,
-            affected=still_waiting - values["waitlist_capacity"],
+            Issue("/waitlist_capacity", "too_small", {"min": waiting}),
+            waiting=waiting,
+            affected=waiting - turns,
         )
+    activity.waitlist_capacity = max(turns, activity.waiting)
+    work.session.flush()
 
 
-def _tell_everybody(work: Work, activity: Activity, kind: MessageKind, **params: Any) -> None:
-    """Put a message for everybody with a live sign-up into the outbox: two statements, however many there are."""
-    people = work.session.scalars(
-        select(SignUp.person_id).where(
-            SignUp.activity_id == activity.id, SignUp.state != SignUpState.CANCELLED
-        )
-    )
+def _tell(work: Work, activity: Activity, people: Iterable[UUID], kind: MessageKind, **params: Any) -> None:
     messages.enqueue_all(
         work.session, work.now, people, kind, activity_id=str(activity.id), title=activity.title, **params
     )
@@ -259,11 +298,15 @@ def reject(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
     return read_activity(work, activity_id)
 
 
-def cancel_activity(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
+def cancel_activity(work: Work, activity_id: UUID, reason: str, version: int | None = None) -> dict[str, Any]:
     """Call an activity off and tell everybody who signed up, in the same transaction. Repeating changes nothing.
+
+    Where somebody has signed up, ``version`` names the preview.
 
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
+        VersionConflict: somebody was faster.
+        PreviewRequired, PreviewOutdated: whom it concerns was not seen, or has changed since.
         WrongActivityState: summarised.
         ActivityNotEditable: it is over; what happened stays.
 
@@ -271,14 +314,53 @@ def cancel_activity(work: Work, activity_id: UUID, reason: str) -> dict[str, Any
     activity = activity_to_manage(work, activity_id)
     if activity.status is ActivityStatus.CANCELLED:
         return read_activity(work, activity_id)
-    if activity.status is ActivityStatus.SUMMARISED:
-        raise WrongActivityState
-    if activity.status is ActivityStatus.PUBLISHED and work.now >= activity.ends_at:
-        raise ActivityNotEditable
-    was_public = activity.status is ActivityStatus.PUBLISHED
+    refuse_uncancellable(activity, work.now)
+    activity.require_version(version)
+    found = consequences.of_cancellation(work, activity)
+    consequences.accept(found, version)
     _move(work, activity, ActivityStatus.CANCELLED, reason)
-    if was_public:
-        _tell_everybody(work, activity, MessageKind.ACTIVITY_CANCELLED, reason=reason)
+    people = [effect.person_id for effect in found.effects]
+    _tell(work, activity, people, MessageKind.ACTIVITY_CANCELLED, reason=reason)
+    return read_activity(work, activity_id)
+
+
+def refuse_uncancellable(activity: Activity, now: datetime) -> None:
+    """Refuse to call off what is no longer ahead.
+
+    Raises:
+        WrongActivityState: summarised, or cancelled already.
+        ActivityNotEditable: it is over; what happened stays.
+
+    """
+    if activity.status in (ActivityStatus.SUMMARISED, ActivityStatus.CANCELLED):
+        raise WrongActivityState
+    if activity.status is ActivityStatus.PUBLISHED and now >= activity.ends_at:
+        raise ActivityNotEditable
+
+
+def reopen(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
+    """Publish a cancelled activity again before its start; everybody has what they had, is told, and free places are given.
+
+    A draw stays as it was. Where review is required, only who reviews may.
+
+    Raises:
+        NoSuchActivity, NotAllowed: not the caller's to manage, or to publish.
+        WrongActivityState: not cancelled.
+        ReopeningTooLate: it was to have started by now.
+
+    """
+    activity = activity_to_manage(work, activity_id)
+    if activity.status is not ActivityStatus.CANCELLED:
+        raise WrongActivityState
+    if work.now >= activity.starts_at:
+        raise ReopeningTooLate
+    if work.settings.activity_review and not _may_review(work, activity_id):
+        raise NotAllowed
+    _move(work, activity, ActivityStatus.PUBLISHED)
+    people = [person_id for person_id, _ in consequences.concerned(work, activity_id).values()]
+    starts_at = activity.starts_at.isoformat()
+    _tell(work, activity, people, MessageKind.ACTIVITY_REOPENED, starts_at=starts_at, reason=reason)
+    admission.fill(work, activity_id)
     return read_activity(work, activity_id)
 
 
