@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, or_, select
@@ -18,15 +18,15 @@ from engage.orgs.models import Membership, MembershipStatus
 if TYPE_CHECKING:
     from engage.core.db import Context, Work
 
-# Who belongs to an audience, as a condition on a person's id. Features above add theirs with ``define_audience``.
-AUDIENCES: Final[dict[Audience, Callable[[UUID], ColumnElement[bool]]]] = {
+# Who belongs to an audience, as a condition on a person's id or a column of ids. Features above add theirs with ``define_audience``.
+AUDIENCES: Final[dict[Audience, Callable[[Any], ColumnElement[bool]]]] = {
     Audience.MEMBERS: lambda person_id: exists().where(
         Membership.person_id == person_id, Membership.status == MembershipStatus.MEMBER
     )
 }
 
 
-def define_audience(audience: Audience, condition: Callable[[UUID], ColumnElement[bool]]) -> None:
+def define_audience(audience: Audience, condition: Callable[[Any], ColumnElement[bool]]) -> None:
     """Say who belongs to an audience that this feature does not know itself."""
     AUDIENCES[audience] = condition
 

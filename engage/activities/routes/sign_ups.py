@@ -29,6 +29,7 @@ from engage.activities.errors import (
 )
 from engage.activities.queries import sign_ups as queries
 from engage.activities.schemas.activity import ReasonIn
+from engage.activities.schemas.imports import SignUpImportIn, SignUpImportOut
 from engage.activities.schemas.sign_up import (
     AddPersonIn,
     MySignUpPage,
@@ -39,7 +40,7 @@ from engage.activities.schemas.sign_up import (
     StaffSignUpOut,
     StaffSignUpPage,
 )
-from engage.activities.service import offers
+from engage.activities.service import imports, offers
 from engage.activities.service import sign_up as service
 from engage.core.errors import ConflictingChange, NotAllowed
 from engage.core.http import Api, Mode
@@ -129,6 +130,19 @@ def list_sign_ups(look: Look, activity_id: UUID, query: dict[str, Any]) -> Page:
 def add_person(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Sign somebody up as staff, also outside the sign-up window."""
     return service.add_person(work, activity_id, body["person_id"], body["answers"])
+
+
+@api.operation(
+    "POST", "/activities/{activity_id}/sign-up-imports", access=staff, zh="批量代为报名", body=SignUpImportIn, returns=SignUpImportOut,
+    refuses=[NoSuchActivity, NotAllowed, WrongActivityState, ActivityOver], idempotent=True,
+)  # fmt: skip
+def import_sign_ups(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
+    """Sign many people up as staff, in the order given.
+
+    逐人返回结果，规则与代为报名相同；一人被拒不影响其他人，重复提交无副作用。
+    A result for each person by the rules of signing up one; who is refused keeps nobody else out, a repetition changes nothing.
+    """
+    return {"results": imports.import_people(work, activity_id, body["items"])}
 
 
 @api.operation(

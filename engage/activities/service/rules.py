@@ -28,9 +28,11 @@ from engage.identity.models import Person
 from engage.regions.models import county_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
 
     from engage.core.db import Context, Work
+    from engage.core.errors import DomainError
 
 _KEPT: Final = 1024
 
@@ -118,10 +120,10 @@ def forget(activity_id: UUID) -> None:
     _rules.pop(activity_id, None)
 
 
-def check_eligible(look: Context, rules: Rules, person: Any) -> int:
+def check_eligible(look: Context, rules: Rules, person: Any, belongs: set[Audience] | None = None) -> int:
     """Return the mask of the pools open to a person, 0 where places are not divided.
 
-    The age counts on the Shanghai day of the start. One statement where membership decides, none otherwise.
+    The age counts on the Shanghai day of the start. One statement where membership decides and ``belongs`` does not say, none otherwise.
 
     Raises:
         ProfileIncomplete: name, birth date or places are not known.
@@ -135,7 +137,8 @@ def check_eligible(look: Context, rules: Rules, person: Any) -> int:
     counties = {county_of(person.hometown_code), county_of(person.current_code)}
     if rules.county_codes and not counties & rules.county_codes:
         raise CountyNotAllowed
-    belongs = _belongings(look, rules, person.id)
+    if belongs is None:
+        belongs = belongings(look, rules, [person.id])[person.id]
     if rules.members_only and Audience.MEMBERS not in belongs:
         raise MembersOnly
     return _pools_open_to(rules, counties, belongs) if rules.pools else 0
@@ -149,16 +152,19 @@ def _check_age(rules: Rules, birth_on: date) -> None:
         raise AgeNotAllowed
 
 
-def _belongings(look: Context, rules: Rules, person_id: UUID) -> set[Audience]:
-    """Return which of the audiences that matter here a person belongs to."""
+def belongings(look: Context, rules: Rules, person_ids: Sequence[UUID]) -> dict[UUID, set[Audience]]:
+    """Return which of the audiences that matter here each person belongs to. One statement, none where none matters."""
     asked = {pool.audience for pool in rules.pools if pool.audience in AUDIENCES}
     if rules.members_only:
         asked.add(Audience.MEMBERS)
+    found: dict[UUID, set[Audience]] = {person_id: set() for person_id in person_ids}
     if not asked:
-        return set()
+        return found
     ordered = sorted(asked)
-    row = look.db.execute(select(*(AUDIENCES[audience](person_id) for audience in ordered))).one()
-    return {audience for audience, belongs in zip(ordered, row, strict=True) if belongs}
+    belong = (AUDIENCES[audience](Person.id) for audience in ordered)
+    for person_id, *row in look.db.execute(select(Person.id, *belong).where(Person.id.in_(person_ids))):
+        found[person_id] = {audience for audience, belongs in zip(ordered, row, strict=True) if belongs}
+    return found
 
 
 def _pools_open_to(rules: Rules, counties: set[str | None], belongs: set[Audience]) -> int:
@@ -184,53 +190,65 @@ def refuse_conflicts(work: Work, rules: Rules, person_id: UUID) -> None:
         DailyLimitReached, WeeklyLimitReached: they signed up to as many of the project as it allows.
 
     """
-    work.session.execute(select(Person.id).where(Person.id == person_id).with_for_update(key_share=True))
+    refusal = conflicts(work, rules, [person_id]).get(person_id)
+    if refusal is not None:
+        raise refusal
+
+
+def conflicts(work: Work, rules: Rules, person_ids: Sequence[UUID]) -> dict[UUID, DomainError]:
+    """Return why their other sign-ups keep people from joining; holds their rows, in the order of ids."""
+    work.session.execute(
+        select(Person.id).where(Person.id.in_(person_ids)).order_by(Person.id).with_for_update(key_share=True)
+    )
+    found: dict[UUID, DomainError] = {}
     if rules.overlap is Overlap.REFUSE:
-        _refuse_overlap(work, rules, person_id)
+        found |= _overlapping(work, rules, person_ids)
     day = day_start(shanghai_day(rules.starts_at))
     week = day - timedelta(days=shanghai_day(rules.starts_at).weekday())
     for limit, begin, days, refusal in (
         (rules.daily_limit, day, 1, DailyLimitReached),
         (rules.weekly_limit, week, 7, WeeklyLimitReached),
     ):
-        if limit is not None and _count_of_project(work, rules, person_id, begin, days) >= limit:
-            raise refusal(limit=limit)
+        if limit is not None:
+            counts = _counts_of_project(work, rules, person_ids, begin, days)
+            at_limit = (person_id for person_id, count in counts.items() if count >= limit)
+            found = {person_id: refusal(limit=limit) for person_id in at_limit} | found
+    return found
 
 
-def _refuse_overlap(work: Work, rules: Rules, person_id: UUID) -> None:
-    title = work.session.scalar(
-        select(Activity.title)
-        .join(SignUp, SignUp.activity_id == Activity.id)
+def _overlapping(work: Work, rules: Rules, person_ids: Sequence[UUID]) -> dict[UUID, DomainError]:
+    rows = work.session.execute(
+        select(SignUp.person_id, func.min(Activity.title))
+        .join(Activity, Activity.id == SignUp.activity_id)
         .where(
-            SignUp.person_id == person_id,
+            SignUp.person_id.in_(person_ids),
             SignUp.state.in_(HOLDS_PLACE),
             SignUp.activity_id != rules.activity_id,
             SignUp.ends_at > rules.starts_at,
             SignUp.starts_at < rules.ends_at,
             Activity.status == "published",
         )
-        .limit(1)
+        .group_by(SignUp.person_id)
     )
-    if title is not None:
-        raise Overlaps(title=title)
+    return {person_id: Overlaps(title=title) for person_id, title in rows}
 
 
-def _count_of_project(work: Work, rules: Rules, person_id: UUID, begin: datetime, days: int) -> int:
-    return (
-        work.session.scalar(
-            select(func.count())
-            .select_from(SignUp)
-            .join(Activity, Activity.id == SignUp.activity_id)
-            .where(
-                SignUp.person_id == person_id,
-                SignUp.activity_id != rules.activity_id,
-                SignUp.state.not_in((SignUpState.CANCELLED, SignUpState.REFUSED)),
-                SignUp.ends_at > begin,
-                SignUp.starts_at >= begin,
-                SignUp.starts_at < begin + timedelta(days=days),
-                Activity.project_id == rules.project_id,
-                Activity.status == "published",
-            )
+def _counts_of_project(
+    work: Work, rules: Rules, person_ids: Sequence[UUID], begin: datetime, days: int
+) -> dict[UUID, int]:
+    rows = work.session.execute(
+        select(SignUp.person_id, func.count())
+        .join(Activity, Activity.id == SignUp.activity_id)
+        .where(
+            SignUp.person_id.in_(person_ids),
+            SignUp.activity_id != rules.activity_id,
+            SignUp.state.not_in((SignUpState.CANCELLED, SignUpState.REFUSED)),
+            SignUp.ends_at > begin,
+            SignUp.starts_at >= begin,
+            SignUp.starts_at < begin + timedelta(days=days),
+            Activity.project_id == rules.project_id,
+            Activity.status == "published",
         )
-        or 0
+        .group_by(SignUp.person_id)
     )
+    return {row[0]: row[1] for row in rows}

@@ -1,0 +1,117 @@
+"""Signing up many people at once, as staff: one by one through the one way in, after the reads of all of them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from engage.activities.access import activity_to_manage
+from engage.activities.errors import ActivityFull, ActivityOver, QueueClosed, WrongActivityState
+from engage.activities.models import Activity, ActivityStatus, Audience, SignUpState
+from engage.activities.queries.imports import active_people, already_in
+from engage.activities.service import admission
+from engage.activities.service.answers import check_answers
+from engage.activities.service.rules import Rules, belongings, check_eligible, conflicts, read_rules_now
+from engage.core.errors import DomainError
+from engage.identity.errors import NoSuchPerson
+from engage.messages import service as messages
+from engage.messages.models import MessageKind
+
+if TYPE_CHECKING:
+    from engage.core.db import Work
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was found out about all of them beforehand."""
+
+    people: dict[UUID, Any]
+    inside: set[UUID]
+    belong: dict[UUID, set[Audience]]
+    conflicts: dict[UUID, DomainError]
+
+
+def import_people(work: Work, activity_id: UUID, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sign people up in the order given, also outside the sign-up window; return what became of each.
+
+    The same rules decide as for one of them, and one who is refused keeps nobody else out. Repeating it changes nothing: who is in already
+    stays as they are.
+
+    Raises:
+        NoSuchActivity, NotAllowed: not the caller's to manage.
+        WrongActivityState, ActivityOver: it takes nobody now.
+
+    """
+    activity = activity_to_manage(work, activity_id)
+    if activity.status is not ActivityStatus.PUBLISHED:
+        raise WrongActivityState
+    if work.now >= activity.ends_at:
+        raise ActivityOver
+    admission.fill(work, activity_id)  # merges pools that are due, so that the rules are those of now
+    rules = read_rules_now(work, activity_id)
+    known = _find_out(work, rules, [item["person_id"] for item in items])
+    passed_over = admission.unheld_queue(work, activity_id) if rules.pools else 0
+    got: dict[UUID, SignUpState] = {}
+    results = []
+    for item in items:
+        person_id = item["person_id"]
+        if person_id in known.inside or person_id in got:
+            results.append({"person_id": person_id, "result": "already", "code": None})
+            continue
+        try:
+            joining = _joining(work, rules, known, item, passed_over)
+            got[person_id] = state = _let_in(work, joining)
+        except DomainError as refusal:
+            results.append({"person_id": person_id, "result": "refused", "code": refusal.code})
+            continue
+        if state is SignUpState.WAITLISTED:
+            passed_over |= joining.pools
+        results.append({"person_id": person_id, "result": state, "code": None})
+    _tell(work, activity, got)
+    return results
+
+
+def _find_out(work: Work, rules: Rules, person_ids: list[UUID]) -> _Known:
+    return _Known(
+        people=active_people(work, person_ids),
+        inside=already_in(work, rules.activity_id, person_ids),
+        belong=belongings(work, rules, person_ids),
+        conflicts=conflicts(work, rules, person_ids),
+    )
+
+
+def _joining(
+    work: Work, rules: Rules, known: _Known, item: dict[str, Any], passed_over: int
+) -> admission.Joining:
+    person = known.people.get(item["person_id"])
+    if person is None:
+        raise NoSuchPerson
+    joining = admission.Joining(
+        activity_id=rules.activity_id,
+        person_id=person.id,
+        version=rules.version,
+        pools=check_eligible(work, rules, person, known.belong[person.id]),
+        answers=check_answers(rules.questions, item["answers"], complete=False),
+        passed_over=passed_over,
+        added_by=work.actor.id,
+    )
+    if person.id in known.conflicts:
+        raise known.conflicts[person.id]
+    return joining
+
+
+def _let_in(work: Work, joining: admission.Joining) -> SignUpState:
+    outcome = admission.admit(work.session, joining, work.now)
+    if outcome.state is None:
+        raise QueueClosed if work.now >= outcome.facts.queue_closes_at else ActivityFull
+    return outcome.state
+
+
+def _tell(work: Work, activity: Activity, got: dict[UUID, SignUpState]) -> None:
+    about: dict[str, Any] = {"activity_id": str(activity.id), "title": activity.title}
+    places = [person_id for person_id, state in got.items() if state is SignUpState.CONFIRMED]
+    turns = [person_id for person_id, state in got.items() if state is SignUpState.WAITLISTED]
+    messages.enqueue_all(work.session, work.now, turns, MessageKind.SIGN_UP_WAITLISTED, **about)
+    about["starts_at"] = activity.starts_at.isoformat()
+    messages.enqueue_all(work.session, work.now, places, MessageKind.SIGN_UP_CONFIRMED, **about)
