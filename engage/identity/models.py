@@ -66,7 +66,7 @@ class WeChatAccount(Base):
 
 
 class AuthSession(Entity):
-    """One log-in and all refresh tokens that descend from it."""
+    """One log-in and all refresh tokens that descend from it. It ends without a reason of its own when the account is stopped."""
 
     __tablename__ = "auth_session"
     __table_args__ = (

@@ -4,5 +4,16 @@ from engage.identity.service.login import LogIn, log_in
 from engage.identity.service.profile import MIN_AGE, replace_profile
 from engage.identity.service.retention import purge
 from engage.identity.service.sessions import OpenSession, end_session, refresh
+from engage.identity.service.standing import set_standing
 
-__all__ = ["MIN_AGE", "LogIn", "OpenSession", "end_session", "log_in", "purge", "refresh", "replace_profile"]
+__all__ = [
+    "MIN_AGE",
+    "LogIn",
+    "OpenSession",
+    "end_session",
+    "log_in",
+    "purge",
+    "refresh",
+    "replace_profile",
+    "set_standing",
+]

@@ -1,0 +1,55 @@
+"""``engage person``: an account is stopped at once, with all that it holds, and restored."""
+
+from __future__ import annotations
+
+import pytest
+from activities.test_races import check_invariants
+
+from engage.core import ids
+
+
+@pytest.fixture
+def tell(run, database):
+    """Return a function that runs ``engage person`` on the database of the test."""
+
+    def tell(what, person_id, reason="市委文件"):
+        return run("person", what, person_id, "--reason", reason, database_url=database.settings.database_url)
+
+    return tell
+
+
+@pytest.mark.parametrize(("what", "code"), [("suspend", "account_suspended"), ("close", "account_closed")])
+def test_a_stopped_account_frees_its_place_and_is_refused_until_restored(
+    frozen, tell, make, as_user, database, what, code
+):
+    person, next_one = make.person(), make.person()
+    activity = make.activity(capacity=1)
+    url = f"/v1/activities/{activity.id}/sign-up"
+    client = as_user(person.id)
+    for pressing in (client, as_user(next_one.id)):
+        pressing.put(url, json={})
+    result = tell(what, person.id)
+    assert result.exit_code == 0, result.output
+    assert "freed: 1" in result.output
+    assert client.get("/v1/me").json["code"] == code
+    assert as_user(next_one.id).get(url).json["state"] == "confirmed"
+    assert check_invariants(database, activity.id) == (1, 0)
+    assert "freed: 0" in tell(what, person.id).output
+    assert tell("restore", person.id).exit_code == 0
+    assert client.get("/v1/me").json["code"] == "session_ended"
+    assert as_user(person.id).put(url, json={}).json["state"] == "waitlisted"
+
+
+def test_the_log_says_who_was_stopped_and_why(frozen, tell, make):
+    person = make.person()
+    result = tell("suspend", person.id, "违反活动纪律")
+    assert f'"person":"{person.id}","status":"suspended","reason":"违反活动纪律"' in result.stderr
+
+
+def test_what_is_wrong_is_said(tell, make):
+    unknown = tell("suspend", ids.new_id())
+    assert unknown.exit_code == 1
+    assert "没有这个人" in unknown.stderr
+    assert tell("suspend", "nobody").exit_code == 2
+    assert tell("close", make.person().id, "x" * 201).exit_code == 2
+    assert tell("restore", make.person().id, " ").exit_code == 2
