@@ -103,7 +103,7 @@ INDEXES = (
     ("ix_sign_up_queue", "sign_up", ("activity_id", "rank", "seq"), "state = 'waitlisted'"),
     ("ix_sign_up_offers", "sign_up", ("offer_expires_at",), "state = 'offered'"),
     ("ix_sign_up_held", "sign_up", ("held_until",), "held_until IS NOT NULL"),
-    ("ix_sign_up_promoted", "sign_up", ("activity_id",), "promoted_at IS NOT NULL"),
+    ("ix_sign_up_queued", "sign_up", ("activity_id", "joined_position"), "joined_position IS NOT NULL"),
     ("ix_sign_up_person_id_ends_at", "sign_up", ("person_id", "ends_at"), None),
 )
 OLD_INDEXES = (

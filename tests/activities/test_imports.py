@@ -9,7 +9,7 @@ from activities.test_races import at_once, check_invariants
 from counting import count_statements
 from sqlalchemy import select
 
-from engage.activities.models import ActivityStatus, AdmissionMode, SignUpState
+from engage.activities.models import ActivityStatus, AdmissionMode, Audience, Pool, SignUpState
 from engage.core import ids
 from engage.core.config import Overlap
 from engage.identity.models import PersonStatus
@@ -169,6 +169,24 @@ def test_pools_are_respected_and_nobody_passes_who_waits(desk, make, as_user, fr
         "confirmed",
         "no_pool_for_you",
     ]
+
+
+def test_a_place_that_others_wait_for_is_not_taken_before_them(desk, make, frozen, database):
+    """At night nothing is offered; what is free belongs to who waits all the same."""
+    hour = timedelta(hours=1)
+    activity = make.activity(org=desk.org, capacity=1, starts_at=frozen.now + 2 * hour, offers_from_at=frozen.now - hour, queue_closes_at=frozen.now + hour, quiet_from=540, quiet_until=780, pools_merged=False, pools_merge_at=frozen.now + hour)  # fmt: skip
+    make.add(
+        Pool(
+            activity_id=activity.id,
+            position=1,
+            name="所有人",
+            audience=Audience.EVERYBODY,
+            county_codes=[],
+            capacity=1,
+        )
+    )
+    make.sign_up(activity, state=SignUpState.WAITLISTED, pool_mask=1)
+    assert desk.outcome([make.person(), make.person()], activity) == ["waitlisted", "waitlisted"]
 
 
 def test_a_lottery_takes_entries_and_review_is_passed_by_staff(desk, make):

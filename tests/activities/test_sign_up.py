@@ -314,7 +314,7 @@ def test_a_repetition_after_the_end_tells_what_became_of_it(as_user, make, froze
     as_user(person.id).put(url(activity), json={})
     frozen.set(activity.ends_at)
     client = as_user(person.id)
-    assert client.put(url(activity), json={}).json == client.get(url(activity)).json
+    assert client.put(url(activity), json={}).json.items() <= client.get(url(activity)).json.items()
     assert client.get(url(activity)).json["attendance"] == "absent"
 
 

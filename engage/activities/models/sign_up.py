@@ -83,7 +83,7 @@ class SignUp(Base):
         _partial("ix_sign_up_queue", "state = 'waitlisted'", "activity_id", "rank", "seq"),
         _partial("ix_sign_up_offers", "state = 'offered'", "offer_expires_at"),
         _partial("ix_sign_up_held", "held_until IS NOT NULL", "held_until"),
-        _partial("ix_sign_up_promoted", "promoted_at IS NOT NULL", "activity_id"),
+        _partial("ix_sign_up_queued", "joined_position IS NOT NULL", "activity_id", "joined_position"),
         Index("ix_sign_up_activity_id_seq", "activity_id", "seq"),
         Index("ix_sign_up_person_id_ends_at", "person_id", "ends_at"),
         CheckConstraint("(state = 'cancelled') = (cancelled_at IS NOT NULL)", name="cancelled_has_time"),

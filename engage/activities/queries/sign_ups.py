@@ -12,6 +12,7 @@ from engage.activities.access import PUBLIC, require_manageable
 from engage.activities.errors import NoSuchActivity, NoSuchSignUp
 from engage.activities.models import Activity, ActivityStatus, CheckIn, SignUp, SignUpState
 from engage.activities.queries.activities import CARD, card, cards
+from engage.activities.queries.estimate import estimate_of
 from engage.activities.queries.states import attendance_of, position
 from engage.core.clock import age_on, shanghai_day
 from engage.core.db import UtcDateTime
@@ -41,8 +42,8 @@ def _my_sign_up() -> Prepared[Any]:
     return Prepared(
         select(
             SignUp.id, SignUp.state, _TURN, SignUp.created_at, CheckIn.checked_in_at, SignUp.answers, SignUp.excused_at,
-            SignUp.offer_expires_at, SignUp.held_until, SignUp.decision_reason, CheckIn.arrived_at, Activity.status,
-            Activity.starts_at, Activity.ends_at, Activity.late_minutes,
+            SignUp.offer_expires_at, SignUp.held_until, SignUp.decision_reason, SignUp.joined_position, CheckIn.arrived_at,
+            Activity.status, Activity.starts_at, Activity.ends_at, Activity.late_minutes,
         )
         .select_from(Activity)
         .outerjoin(
@@ -66,8 +67,8 @@ def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
     if row is None:
         raise NoSuchActivity
     (
-        sign_up_id, state, turn, created_at, checked_in_at, answers, excused_at, offer_expires_at, held_until, decision_reason, arrived_at,
-        status, starts_at, ends_at, late_minutes,
+        sign_up_id, state, turn, created_at, checked_in_at, answers, excused_at, offer_expires_at, held_until, decision_reason,
+        joined_position, arrived_at, status, starts_at, ends_at, late_minutes,
     ) = row  # fmt: skip
     if sign_up_id is None:
         raise NoSuchSignUp
@@ -90,9 +91,24 @@ def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
         "offer_expires_at": offer_expires_at,
         "held_until": held_until,
         "decision_reason": decision_reason,
+        "joined_position": joined_position,
         "answers": listed(answers),
         "warnings": [],
     }
+
+
+def my_sign_up_and_chance(look: Context, activity_id: UUID) -> dict[str, Any]:
+    """Return the caller's live sign-up of an activity; for who waits with how such queues have moved. Two statements then.
+
+    Raises:
+        NoSuchActivity: there is none that is published.
+        NoSuchSignUp: the caller has no live sign-up.
+
+    """
+    mine = my_sign_up(look, activity_id)
+    waits = mine["state"] is SignUpState.WAITLISTED and mine["joined_position"] is not None
+    estimate = estimate_of(look, activity_id, mine["joined_position"]) if waits else None
+    return {**mine, "estimate": estimate}
 
 
 @cache

@@ -73,6 +73,22 @@ class SignUpOut(MySignUpStateOut):
     )
 
 
+class EstimateOut(Out):
+    """How queues of the project have moved: at ``promoted_through`` of ``of`` activities somebody this far back got a place."""
+
+    of = Whole(required=True, metadata={"example": 8})
+    promoted_through = Whole(required=True, metadata={"example": 5})
+
+
+class OwnSignUpOut(SignUpOut):
+    joined_position = Whole(
+        required=True,
+        allow_none=True,
+        metadata={"example": 7, "description": "加入候补时的位次 · the position on joining the queue"},
+    )
+    estimate = Inner(EstimateOut, required=True, allow_none=True)
+
+
 class MySignUpsQuery(PageQuery):
     when = Choice(When, load_default=When.UPCOMING)
 

@@ -51,6 +51,7 @@ def import_people(work: Work, activity_id: UUID, items: list[dict[str, Any]]) ->
     admission.fill(work, activity_id)  # merges pools that are due, so that the rules are those of now
     rules = read_rules_now(work, activity_id)
     known = _find_out(work, rules, [item["person_id"] for item in items])
+    # Who joins the queue now does so where every pool is full or waited for, so that this stays true to the end.
     passed_over = admission.unheld_queue(work, activity_id) if rules.pools else 0
     got: dict[UUID, SignUpState] = {}
     results = []
@@ -60,14 +61,11 @@ def import_people(work: Work, activity_id: UUID, items: list[dict[str, Any]]) ->
             results.append({"person_id": person_id, "result": "already", "code": None})
             continue
         try:
-            joining = _joining(work, rules, known, item, passed_over)
-            got[person_id] = state = _let_in(work, joining)
+            got[person_id] = _let_in(work, _joining(work, rules, known, item, passed_over))
         except DomainError as refusal:
             results.append({"person_id": person_id, "result": "refused", "code": refusal.code})
             continue
-        if state is SignUpState.WAITLISTED:
-            passed_over |= joining.pools
-        results.append({"person_id": person_id, "result": state, "code": None})
+        results.append({"person_id": person_id, "result": got[person_id], "code": None})
     _tell(work, activity, got)
     return results
 
