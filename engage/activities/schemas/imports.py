@@ -5,10 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from engage.activities.schemas.sign_up import MAX_BATCH, AddPersonIn
+from engage.activities.schemas.sign_up import AddPersonIn
 from engage.core.schemas import Choice, Id, In, Inner, Listed, Out, Text
 
 _ID: Final = "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"
+MAX_PEOPLE: Final = 500
 
 
 class ImportResult(StrEnum):
@@ -22,7 +23,7 @@ class ImportResult(StrEnum):
 class SignUpImportIn(In):
     """People in the order in which places are given."""
 
-    items = Listed(Inner(AddPersonIn), MAX_BATCH, 1, required=True)
+    items = Listed(Inner(AddPersonIn), MAX_PEOPLE, 1, required=True)
 
 
 class ImportedOut(Out):
@@ -37,4 +38,4 @@ class ImportedOut(Out):
 
 
 class SignUpImportOut(Out):
-    results = Listed(Inner(ImportedOut), MAX_BATCH, required=True)
+    results = Listed(Inner(ImportedOut), MAX_PEOPLE, required=True)
