@@ -34,6 +34,11 @@ class MessageKind(StrEnum):
     HOURS_AWARDED = "hours_awarded"
     HOURS_MADE_UP = "hours_made_up"
     HOURS_REVERSED = "hours_reversed"
+    CREDIT_ABSENT = "credit_absent"
+    CREDIT_LATE = "credit_late"
+    CREDIT_LATE_CANCEL = "credit_late_cancel"
+    CREDIT_APPEAL_UPHELD = "credit_appeal_upheld"
+    CREDIT_APPEAL_DISMISSED = "credit_appeal_dismissed"
     ENCLAVE_APPLICATION_RECEIVED = "enclave_application_received"
     ENCLAVE_APPLICATION_APPROVED = "enclave_application_approved"
     ENCLAVE_APPLICATION_REJECTED = "enclave_application_rejected"
@@ -103,6 +108,26 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.HOURS_REVERSED: (
         "您在“{title}”的服务时长 {minutes} 分钟已被撤销，原因：{reason}；如有疑问，请联系活动工作人员。",
         "{minutes} minutes of service for “{title}” were taken off your record; ask its staff if in doubt. Reason: {reason}",
+    ),
+    MessageKind.CREDIT_ABSENT: (
+        "您报名了“{title}”但没有到场，扣信用分{points}分。如有异议，请在{appeal_until_at}前到“我的信用”申诉。",
+        "You did not come to “{title}”: {points} credit points are lost. You can appeal until {appeal_until_at}.",
+    ),
+    MessageKind.CREDIT_LATE: (
+        "您参加“{title}”时迟到，扣信用分{points}分。如有异议，请在{appeal_until_at}前到“我的信用”申诉。",
+        "You came late to “{title}”: {points} credit points are lost. You can appeal until {appeal_until_at}.",
+    ),
+    MessageKind.CREDIT_LATE_CANCEL: (
+        "您在请假截止后才取消“{title}”的名额，扣信用分{points}分。如有异议，请在{appeal_until_at}前到“我的信用”申诉。",
+        "You left “{title}” too late: {points} credit points are lost. You can appeal until {appeal_until_at}.",
+    ),
+    MessageKind.CREDIT_APPEAL_UPHELD: (
+        "您就“{title}”扣分提出的申诉成立，所扣分数已恢复。说明：{reason}",
+        "Your appeal about “{title}” was upheld and the points are yours again. Note: {reason}",
+    ),
+    MessageKind.CREDIT_APPEAL_DISMISSED: (
+        "您就“{title}”扣分提出的申诉未获支持，扣分不变。原因：{reason}",
+        "Your appeal about “{title}” was not upheld; the points stay lost. Reason: {reason}",
     ),
     MessageKind.ENCLAVE_APPLICATION_RECEIVED: (
         "“{branch_name}”收到一份新的加入申请，请处理。",
