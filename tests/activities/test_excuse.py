@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from engage.activities.models import Activity, ActivityStatus, CancelCause, CreditEntry, SignUp, SignUpState
 from engage.core import clock, ids
-from engage.orgs.models import Role
+from engage.orgs.models import Org, Role
 
 REASON = {"reason": "单位临时加班"}
 
@@ -50,6 +50,18 @@ def test_the_place_goes_to_the_next_and_the_reason_is_kept(lecture, pair, databa
     assert tuple(latest(database)) == (SignUpState.CANCELLED, CancelCause.EXCUSED, REASON["reason"])
     assert waiting.get(url(lecture, "")).json["state"] == "confirmed"
     assert holder.get(url(lecture, "")).json["code"] == "no_such_sign_up"
+
+
+def test_it_stands_as_excused_in_the_list_of_the_staff(lecture, pair, make, as_user, database):
+    officer = make.person()
+    with database.reading() as db:
+        make.grant(officer, Role.OFFICER, org=db.execute(select(Org).where(Org.id == lecture.org_id)).one())
+    pair[0].post(url(lecture), json=REASON)
+    listed = as_user(officer.id).get(f"/v1/activities/{lecture.id}/sign-ups").json["items"]
+    assert [(item["state"], item["attendance"]) for item in listed] == [
+        ("cancelled", "excused"),
+        ("confirmed", None),
+    ]
 
 
 def test_repeating_it_returns_the_first_excuse(lecture, pair, frozen):

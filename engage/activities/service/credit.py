@@ -34,8 +34,8 @@ from engage.activities.models import (
 )
 from engage.activities.queries import credit
 from engage.activities.queries.states import attendance
-from engage.activities.service.check_in import UPLOADS_UNTIL
 from engage.activities.service.quiet import QuietHours
+from engage.activities.service.uploads import UPLOADS_UNTIL
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
 
@@ -95,7 +95,7 @@ def _rules_met(work: Work, activity_id: UUID) -> list[tuple[UUID, UUID, CreditRu
         .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
         .where(SignUp.activity_id == activity_id, became.in_(in_force), _HAS_NO_ENTRY)
     )
-    return [(sign_up_id, person_id, CreditRule(rule)) for sign_up_id, person_id, rule in rows]
+    return [(sign_up_id, person_id, CreditRule(str(rule))) for sign_up_id, person_id, rule in rows]
 
 
 def _points(settings: Settings, rule: CreditRule) -> int:
