@@ -18,6 +18,8 @@ from engage.activities.models import (
     ActivityStatus,
     CheckIn,
     CheckInMethod,
+    CreditEntry,
+    CreditRule,
     Feedback,
     HoursAccount,
     HoursEntry,
@@ -262,6 +264,24 @@ class Factory:
                     "checked_in_at": clock.now(),
                     "arrived_at": values.get("claimed_at") or values.get("checked_in_at") or clock.now(),
                     "updated_at": clock.now(),
+                    **values,
+                }
+            )
+        )
+
+    def credit_entry(self, sign_up: SignUp, **values: Any) -> CreditEntry:
+        """The loss of ten points for not being there."""
+        now = clock.now()
+        return self.add(
+            CreditEntry(
+                **{
+                    "person_id": sign_up.person_id,
+                    "activity_id": sign_up.activity_id,
+                    "sign_up_id": sign_up.id,
+                    "rule": CreditRule.ABSENT,
+                    "points": -10,
+                    "created_at": now,
+                    "fades_at": now + timedelta(days=180),
                     **values,
                 }
             )

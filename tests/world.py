@@ -9,7 +9,14 @@ from typing import Any
 from factories import Factory, OneTransaction
 from flask import Flask
 
-from engage.activities.models import ActivityStatus, HoursCertificate, HoursCertificateEntry, SignUpState
+from engage.activities.models import (
+    ActivityStatus,
+    CreditAppeal,
+    CreditRule,
+    HoursCertificate,
+    HoursCertificateEntry,
+    SignUpState,
+)
 from engage.activities.models.hours import CODE_PURPOSE, hash_of_code
 from engage.activities.schemas.activity import QuestionIn
 from engage.core import clock
@@ -100,6 +107,12 @@ def _build(make: Factory, settings: Settings) -> World:
         )
     )
     make.add(HoursCertificateEntry(certificate_id=certificate.id, entry_id=served.id, person_id=member.id))
+    entries = [
+        make.credit_entry(missed),
+        make.credit_entry(attended, rule=CreditRule.ATTENDED, points=3),
+        make.credit_entry(attended, rule=CreditRule.LATE, points=-2),
+    ]
+    appeal = make.add(CreditAppeal(entry_id=entries[0].id, text="我到场了", created_at=now))
 
     enclave = make.enclave_branch(other_county)
     application = make.add(EnclaveApplication(branch_id=enclave.id, person_id=other.id, created_at=now))
@@ -138,5 +151,7 @@ def _build(make: Factory, settings: Settings) -> World:
             "entry_id": [served.id],
             "certificate_id": [certificate.id],
             "verification_code": [code],
+            "credit_entry_id": [entry.id for entry in entries],
+            "appeal_id": [appeal.id],
         },
     )

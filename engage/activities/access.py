@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, or_, select
+from sqlalchemy import ColumnElement, and_, exists, or_, select
 
-from engage.activities.errors import NoSuchActivity, NoSuchProject
-from engage.activities.models import Activity, ActivityStatus, Audience, Project
+from engage.activities.errors import NoSuchActivity, NoSuchAppeal, NoSuchProject
+from engage.activities.models import Activity, ActivityStatus, Audience, CreditAppeal, CreditEntry, Project
 from engage.core.errors import NotAllowed
 from engage.hubs.models import Hub, HubStatus
-from engage.orgs.access import Permission, permitted
-from engage.orgs.models import Membership, MembershipStatus
+from engage.orgs.access import ROLES, Permission, live_grant, permitted
+from engage.orgs.models import Membership, MembershipStatus, Org, OrgPath, RoleGrant
 
 if TYPE_CHECKING:
     from engage.core.db import Context, Work
@@ -121,3 +121,49 @@ def project_to_manage(work: Work, project_id: UUID) -> Project:
     if not allowed:
         raise NotAllowed
     return project
+
+
+def decidable(look: Context) -> ColumnElement[bool]:
+    """Return the condition that the caller decides on appeals against an entry of an activity.
+
+    An officer of a node above the one that holds the activity; of that node itself where nothing is above it. Nobody
+    decides about themselves.
+    """
+    decided_from = (
+        select(OrgPath.descendant_id)
+        .join(RoleGrant, RoleGrant.org_id == OrgPath.ancestor_id)
+        .join(Org, Org.id == OrgPath.descendant_id)
+        .where(
+            live_grant(look.actor.id, look.now),
+            RoleGrant.role.in_(ROLES[Permission.REVIEW_ACTIVITY]),
+            or_(OrgPath.depth >= 1, Org.parent_id.is_(None)),
+        )
+    )
+    return and_(Activity.org_id.in_(decided_from), CreditEntry.person_id != look.actor.id)
+
+
+def appeal_to_decide(work: Work, appeal_id: UUID) -> CreditAppeal:
+    """Load an appeal that is the caller's to decide, and hold its row until the transaction ends.
+
+    Raises:
+        NoSuchAppeal: there is none, or it is about an activity that is none of the caller's business.
+        NotAllowed: it is about their own activity, or their own points; the level above decides.
+
+    """
+    row = work.session.execute(
+        select(CreditAppeal, decidable(work))
+        .join(CreditEntry, CreditEntry.id == CreditAppeal.entry_id)
+        .join(Activity, Activity.id == CreditEntry.activity_id)
+        .where(
+            CreditAppeal.id == appeal_id,
+            or_(decidable(work), manageable(work), CreditEntry.person_id == work.actor.id),
+        )
+        .with_for_update(of=CreditAppeal)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if row is None:
+        raise NoSuchAppeal
+    appeal, allowed = row
+    if not allowed:
+        raise NotAllowed
+    return appeal

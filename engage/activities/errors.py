@@ -299,3 +299,44 @@ class CertificateSuperseded(Conflict):
         "证明中有服务时长已被撤销，本证明已失效，请重新开具。",
         "Hours on this certificate were reversed and it is no longer valid; ask for a new one.",
     )
+
+
+class ExcuseTooLate(Conflict):
+    code = "excuse_too_late"
+    zh, en = (
+        "请假时间已过；如不能参加，仍可取消报名。",
+        "It is too late to be excused; you can still give up your place.",
+    )
+
+
+class NoSuchCreditEntry(NotFound):
+    code = "no_such_credit_entry"
+    zh, en = "没有这条信用记录。", "There is no such credit entry."
+
+
+class NothingToAppeal(Conflict):
+    code = "nothing_to_appeal"
+    zh, en = (
+        "这条记录没有扣分，不需要申诉。",
+        "This entry took no points; there is nothing to appeal against.",
+    )
+
+
+class AppealTooLate(Conflict):
+    code = "appeal_too_late"
+    zh, en = "申诉期限已过。", "The time to appeal is over."
+
+
+class AlreadyAppealed(Conflict):
+    code = "already_appealed"
+    zh, en = "这条记录已经申诉过。", "There is an appeal against this entry already."
+
+
+class NoSuchAppeal(NotFound):
+    code = "no_such_appeal"
+    zh, en = "没有这条申诉。", "There is no such appeal."
+
+
+class AppealDecided(Conflict):
+    code = "appeal_decided"
+    zh, en = "这条申诉已有不同的处理结果。", "This appeal has been decided otherwise."

@@ -86,6 +86,16 @@ class Settings:
     excuse_minutes: int = 120
     late_minutes: int = 15
     presence_percent: int = 60
+    credit: bool = False
+    credit_start: int = 100  # also the most there is
+    credit_absent: int = 10  # points lost; 0: this rule is off
+    credit_late: int = 2
+    credit_late_cancel: int = 5
+    credit_attended: int = 3  # points won back
+    credit_fades_days: int = 180
+    credit_threshold: int = 60
+    credit_held_hours: int = 24
+    credit_appeal_days: int = 14
     body_limit_bytes: int = 1_048_576
     log_level: str = "INFO"
     bind: str = "127.0.0.1:8000"
@@ -251,6 +261,16 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "excuse_minutes": _whole(0, 43_200),
     "late_minutes": _whole(0, 1440),
     "presence_percent": _whole(0, 100),
+    "credit": _flag,
+    "credit_start": _whole(1, 1000),
+    "credit_absent": _whole(0, 1000),
+    "credit_late": _whole(0, 1000),
+    "credit_late_cancel": _whole(0, 1000),
+    "credit_attended": _whole(0, 1000),
+    "credit_fades_days": _whole(1, 3650),
+    "credit_threshold": _whole(0, 1000),
+    "credit_held_hours": _whole(0, 720),
+    "credit_appeal_days": _whole(1, 365),
     "body_limit_bytes": _whole(1024, 16_777_216),
     "log_level": _log_level,
     "bind": _text,
@@ -273,8 +293,13 @@ def _refuse_unknown(values: Mapping[str, str]) -> None:
 def _check(settings: Settings) -> None:
     if settings.queue_closes_minutes > settings.offer_window_minutes:
         raise SettingsError("ENGAGE_QUEUE_CLOSES_MINUTES: the queue cannot close before offers begin")
-    if not settings.is_production:
-        return
+    if settings.credit_threshold > settings.credit_start:
+        raise SettingsError("ENGAGE_CREDIT_THRESHOLD: everybody would be below it from the start")
+    if settings.is_production:
+        _check_production(settings)
+
+
+def _check_production(settings: Settings) -> None:
     if settings.secret_key == DEVELOPMENT_SECRET:
         raise SettingsError("ENGAGE_SECRET_KEY: production needs a secret of its own, not the default")
     if len(settings.secret_key) < _MIN_SECRET_CHARS:

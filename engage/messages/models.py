@@ -36,6 +36,11 @@ class MessageKind(StrEnum):
     HOURS_MADE_UP = "hours_made_up"
     HOURS_REVERSED = "hours_reversed"
     ACTIVITY_REOPENED = "activity_reopened"
+    CREDIT_ABSENT = "credit_absent"
+    CREDIT_LATE = "credit_late"
+    CREDIT_LATE_CANCEL = "credit_late_cancel"
+    CREDIT_APPEAL_UPHELD = "credit_appeal_upheld"
+    CREDIT_APPEAL_DISMISSED = "credit_appeal_dismissed"
     ENCLAVE_APPLICATION_RECEIVED = "enclave_application_received"
     ENCLAVE_APPLICATION_APPROVED = "enclave_application_approved"
     ENCLAVE_APPLICATION_REJECTED = "enclave_application_rejected"
@@ -113,6 +118,26 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.ACTIVITY_REOPENED: (
         "“{title}”恢复举办，{starts_at}开始，您的报名仍然有效；来不了请取消。说明：{reason}",
         "“{title}” takes place after all, at {starts_at}. Your sign-up holds; cancel if you cannot come. Why: {reason}",
+    ),
+    MessageKind.CREDIT_ABSENT: (
+        "您报名了“{title}”但没有到场，扣信用分{points}分。如有异议，请在{appeal_until_at}前到“我的信用”申诉。",
+        "You did not come to “{title}”: {points} credit points are lost. You can appeal until {appeal_until_at}.",
+    ),
+    MessageKind.CREDIT_LATE: (
+        "您参加“{title}”时迟到，扣信用分{points}分。如有异议，请在{appeal_until_at}前到“我的信用”申诉。",
+        "You came late to “{title}”: {points} credit points are lost. You can appeal until {appeal_until_at}.",
+    ),
+    MessageKind.CREDIT_LATE_CANCEL: (
+        "您在请假截止后才取消“{title}”的名额，扣信用分{points}分。如有异议，请在{appeal_until_at}前到“我的信用”申诉。",
+        "You left “{title}” too late: {points} credit points are lost. You can appeal until {appeal_until_at}.",
+    ),
+    MessageKind.CREDIT_APPEAL_UPHELD: (
+        "您就“{title}”扣分提出的申诉成立，所扣分数已恢复。说明：{reason}",
+        "Your appeal about “{title}” was upheld and the points are yours again. Note: {reason}",
+    ),
+    MessageKind.CREDIT_APPEAL_DISMISSED: (
+        "您就“{title}”扣分提出的申诉未获支持，扣分不变。原因：{reason}",
+        "Your appeal about “{title}” was not upheld; the points stay lost. Reason: {reason}",
     ),
     MessageKind.ENCLAVE_APPLICATION_RECEIVED: (
         "“{branch_name}”收到一份新的加入申请，请处理。",

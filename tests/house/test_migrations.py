@@ -211,6 +211,8 @@ SPECIAL: dict[str, dict[str, object]] = {
     },
     "sign_up": {"state": "confirmed"},
     "activity_pool": {"position": 1, "taken": 0},
+    "credit_entry": {"rule": "attended", "fades_at": NOW.replace(month=12), "withdrawn_by": None},
+    "credit_appeal": {"decided_by": None},
     "role_grant": {"hub_id": None},
     "org_path": {"depth": 0},
     "hours_account": {"person_id": None},

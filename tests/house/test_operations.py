@@ -32,6 +32,7 @@ WITHOUT_KEY: dict[str, str] = {}
 WITHOUT_LOCATION = {
     "add_person": "in the activity's list of sign-ups",
     "make_up_hours": "in the activity's list of hours",
+    "appeal_credit_entry": "with its entry, in the caller's list of entries",
 }
 
 each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)

@@ -10,6 +10,13 @@ from engage.activities.models.activity import (
     QuestionKind,
 )
 from engage.activities.models.admission import MAX_APPLICATIONS, MAX_POOLS, Audience, LotteryDraw, Pool
+from engage.activities.models.credit import (
+    AppealState,
+    CreditAppeal,
+    CreditEntry,
+    CreditRule,
+    CreditSettlement,
+)
 from engage.activities.models.hours import (
     CertificateStatus,
     HoursAccount,
@@ -41,12 +48,17 @@ __all__ = [
     "ActivityState",
     "ActivityStatus",
     "AdmissionMode",
+    "AppealState",
     "Attendance",
     "Audience",
     "CancelCause",
     "CertificateStatus",
     "CheckIn",
     "CheckInMethod",
+    "CreditAppeal",
+    "CreditEntry",
+    "CreditRule",
+    "CreditSettlement",
     "Feedback",
     "HoursAccount",
     "HoursCertificate",

@@ -122,6 +122,7 @@ class Activity(Entity, Versioned):
         CheckConstraint("pools_merged OR pools_merge_at IS NOT NULL", name="pools_have_an_end"),
         Index("ix_activity_status_starts_at_id", "status", "starts_at", "id"),
         Index("ix_activity_queue_closes_at", "queue_closes_at"),
+        Index("ix_activity_ends_at", "ends_at"),
         Index(
             "ix_activity_pools_due",
             "pools_merge_at",

@@ -1,9 +1,17 @@
-"""Operations of projects, activities, sign-ups, check-in and feedback."""
+"""Operations of projects, activities, sign-ups, check-in, feedback and credit."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from engage.activities.routes import activities, attendance, certificates, hours, projects, sign_ups
+from engage.activities.routes import activities, attendance, certificates, credit, hours, projects, sign_ups
 
-apis: Final = (projects.api, activities.api, sign_ups.api, attendance.api, hours.api, certificates.api)
+apis: Final = (
+    projects.api,
+    activities.api,
+    sign_ups.api,
+    attendance.api,
+    hours.api,
+    certificates.api,
+    credit.api,
+)

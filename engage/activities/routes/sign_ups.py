@@ -13,6 +13,7 @@ from engage.activities.errors import (
     AlreadyCheckedIn,
     CountyNotAllowed,
     DailyLimitReached,
+    ExcuseTooLate,
     MembersOnly,
     NoOffer,
     NoPoolForYou,
@@ -29,6 +30,7 @@ from engage.activities.errors import (
 )
 from engage.activities.queries import sign_ups as queries
 from engage.activities.schemas.activity import ReasonIn
+from engage.activities.schemas.credit import ExcuseOut
 from engage.activities.schemas.imports import SignUpImportIn, SignUpImportOut
 from engage.activities.schemas.sign_up import (
     AddPersonIn,
@@ -41,6 +43,7 @@ from engage.activities.schemas.sign_up import (
     StaffSignUpOut,
     StaffSignUpPage,
 )
+from engage.activities.service import excuse as excuses
 from engage.activities.service import imports, offers
 from engage.activities.service import sign_up as service
 from engage.core.errors import ConflictingChange, NotAllowed
@@ -108,6 +111,19 @@ def accept_offer(work: Work, activity_id: UUID) -> dict[str, Any]:
     An expired offer goes to the next in line. Safe to repeat; leave to decline.
     """
     return offers.accept(work, activity_id)
+
+
+@api.operation(
+    "POST", "/activities/{activity_id}/sign-up/excuse", access=member, zh="请假", body=ReasonIn, returns=ExcuseOut,
+    refuses=[NoSuchActivity, NoSuchSignUp, AlreadyCheckedIn, ActivityCancelled, ExcuseTooLate],
+)  # fmt: skip
+def excuse_myself(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
+    """Give up one's place with a reason, in time: it stands as excused, not as absent.
+
+    请假截止时间见活动的出勤设置；逾期仍可取消报名。可安全重复。
+    Until the time that the activity's attendance terms set; leaving is possible after it. Safe to repeat.
+    """
+    return excuses.excuse_myself(work, activity_id, body["reason"])
 
 
 @api.operation(

@@ -115,6 +115,7 @@ class Outcome:
 
     ``state`` is None when nobody was let in; then ``mine`` is the live sign-up that the person has already, or ``facts`` tell why. ``facts``
     is None when there is no such activity. ``clash`` is (id, title) of another activity at the same time where they have a place.
+    ``held_until`` is when a turn in the queue begins to count.
     """
 
     sign_up_id: UUID
@@ -124,6 +125,7 @@ class Outcome:
     facts: Any
     clash: tuple[UUID, str] | None
     answers: dict[str, Any]
+    held_until: datetime | None = None
 
 
 class AlreadyIn(Exception):
@@ -160,12 +162,13 @@ def admit(db: Connection | Session, joining: Joining, now: datetime) -> Outcome:
     answers = joining.answers
     try:
         if bind.dialect.name == "postgresql":
-            return _outcome(sign_up_id, JOIN_AT_ONCE[divided].one_or_none(db, values), answers)
+            met = JOIN_AT_ONCE[divided].one_or_none(db, values)
+            return _outcome(sign_up_id, met, answers, joining.held_until)
         met = LOOK_FIRST[divided].one_or_none(db, values)
         if met is not None and met.mine_id is None and met.takes:
             got = JOIN_NOW[divided].one_or_none(db, values) or (None, None)
             met = met._replace(joined_state=got[0], joined_position=got[1])
-        return _outcome(sign_up_id, met, answers)
+        return _outcome(sign_up_id, met, answers, joining.held_until)
     except IntegrityError as error:
         if _is_second_live(error):
             raise AlreadyIn from None
@@ -178,7 +181,9 @@ def seen(db: Connection | Session, activity_id: UUID, person_id: UUID) -> Outcom
     return _outcome(ids.new_id(), met, {})
 
 
-def _outcome(sign_up_id: UUID, met: Met | None, answers: dict[str, Any]) -> Outcome:
+def _outcome(
+    sign_up_id: UUID, met: Met | None, answers: dict[str, Any], held_until: datetime | None = None
+) -> Outcome:
     if met is None:
         return Outcome(sign_up_id, None, None, None, None, None, answers)
     state = SignUpState(met.joined_state) if met.joined_state else None
@@ -190,6 +195,7 @@ def _outcome(sign_up_id: UUID, met: Met | None, answers: dict[str, Any]) -> Outc
         facts=met,
         clash=(met.clash_id, met.clash_title or "") if met.clash_id is not None else None,
         answers=answers,
+        held_until=held_until if state is SignUpState.WAITLISTED else None,
     )
 
 

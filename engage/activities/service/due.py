@@ -1,4 +1,4 @@
-"""What the clock brings about: offers expire, holds end, pools merge, queues close.
+"""What the clock brings about: offers expire, holds end, pools merge, queues close, attendance becomes credit.
 
 Each activity is settled in a transaction of its own: its row is locked, and what was found is looked at again. So several workers and all
 requests can meet at it.
@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from engage.activities.models import Activity, ActivityStatus, CancelCause, SignUp, SignUpState
-from engage.activities.service import admission
+from engage.activities.service import admission, credit
 from engage.activities.service.quiet import QuietHours
 from engage.core import clock
 from engage.core.db import Nobody, Work
@@ -114,6 +114,11 @@ def _close_queue(work: Work, activity_id: UUID) -> None:
     )
 
 
+def settle_credit(database: Database) -> int:
+    """Turn the attendance of activities that are closed into credit points; return at how many activities."""
+    return _settle(database, credit.unsettled, credit.settle) if database.settings.credit else 0
+
+
 def _drop(
     work: Work,
     activity_id: UUID,
@@ -172,7 +177,7 @@ def _try_to_settle(database: Database, activity_id: UUID, settle: Callable[[Work
     return True
 
 
-DUE: Final = (expire_offers, release_held, merge_pools, close_queues)
+DUE: Final = (expire_offers, release_held, merge_pools, close_queues, settle_credit)
 
 
 def advance_due(database: Database, stop: threading.Event) -> int:

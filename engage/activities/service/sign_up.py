@@ -25,9 +25,11 @@ from engage.activities.errors import (
 )
 from engage.activities.models import Activity, ActivityStatus, CancelCause, CheckIn, SignUp, SignUpState
 from engage.activities.queries import sign_ups
+from engage.activities.queries.credit import held_until
 from engage.activities.queries.states import attendance_of
 from engage.activities.service import admission
 from engage.activities.service.answers import check_answers
+from engage.activities.service.credit import note_late_leave
 from engage.activities.service.rules import (
     Rules,
     check_eligible,
@@ -122,6 +124,7 @@ def _joining(
         version=rules.version,
         pools=check_eligible(look, rules, person),
         answers=check_answers(rules.questions, given, complete=complete),
+        held_until=held_until(look, person.id, rules.starts_at),
     )
 
 
@@ -152,6 +155,7 @@ def _joined(look: Look, outcome: admission.Outcome) -> dict[str, Any]:
         "id": outcome.sign_up_id,
         "state": outcome.state,
         "position": outcome.position,
+        "held_until": outcome.held_until,
         "created_at": look.now,
         "answers": sign_ups.listed(outcome.answers),
         "warnings": _warnings(outcome),
@@ -233,6 +237,7 @@ def leave(work: Work, activity_id: UUID) -> None:
         raise AlreadyCheckedIn
     if work.now >= starts_at:
         raise ActivityStarted
+    note_late_leave(work, activity_id, sign_up_id)
     declined = state is SignUpState.OFFERED
     admission.end(work, sign_up_id, CancelCause.DECLINED if declined else CancelCause.LEFT)
 
@@ -335,7 +340,7 @@ def excuse(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> dict
         NoSuchActivity, NotAllowed: not the caller's to manage.
         WrongActivityState: drafted, cancelled or summarised.
         NoSuchSignUp: not a live sign-up of this activity.
-        SignUpNotConfirmed: it is in the queue.
+        SignUpNotConfirmed: it holds no place.
         AlreadyCheckedIn: the person is there.
 
     """
