@@ -9,7 +9,16 @@ from engage.activities.models.activity import (
     ProjectStatus,
     QuestionKind,
 )
-from engage.activities.models.admission import MAX_APPLICATIONS, MAX_POOLS, Audience, LotteryDraw, Pool
+from engage.activities.models.admission import (
+    MAX_APPLICATIONS,
+    MAX_POOLS,
+    Audience,
+    Decision,
+    DrawOutcome,
+    DrawState,
+    LotteryDraw,
+    Pool,
+)
 from engage.activities.models.hours import (
     CertificateStatus,
     HoursAccount,
@@ -47,6 +56,9 @@ __all__ = [
     "CertificateStatus",
     "CheckIn",
     "CheckInMethod",
+    "Decision",
+    "DrawOutcome",
+    "DrawState",
     "Feedback",
     "HoursAccount",
     "HoursCertificate",

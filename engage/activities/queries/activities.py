@@ -12,6 +12,7 @@ from sqlalchemy import Integer, String, Uuid, bindparam, case, exists, func, lit
 from engage.activities.access import is_public, manageable
 from engage.activities.errors import NoSuchActivity
 from engage.activities.models import Activity, ActivityStatus, CheckIn, Pool, Project, SignUp, SignUpState
+from engage.activities.queries.draw import lottery_of
 from engage.activities.queries.states import attendance_of, position, state_of, takes_more
 from engage.core.clock import day_start
 from engage.core.db import UtcDateTime
@@ -328,6 +329,7 @@ def _terms(look: Context, activity_id: UUID, starts_at: datetime, columns: list[
             "pools": [] if pools_merge_at is None else pools_of(look, activity_id),
             "pools_merge_at": pools_merge_at,
             "pools_merged": pools_merged,
+            "lottery": lottery_of(look, activity_id, mode),
         },
         "waitlist": {
             "offer_window_minutes": _minutes_between(offers_from_at, starts_at),

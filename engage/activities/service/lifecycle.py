@@ -20,6 +20,7 @@ from engage.activities.errors import (
 from engage.activities.models import Activity, ActivityStatus, Project, ProjectStatus, SignUp, SignUpState
 from engage.activities.queries.activities import read_activity
 from engage.activities.service import admission, hours
+from engage.activities.service.lottery import set_lottery
 from engage.activities.service.terms import set_pools, terms_of
 from engage.core.errors import InvalidInput, Issue
 from engage.messages import service as messages
@@ -57,6 +58,7 @@ def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     work.session.add(activity)
     work.session.flush()
     set_pools(work, activity, _pools(body))
+    set_lottery(work, activity, body)
     work.session.flush()
     return read_activity(work, activity.id)
 
@@ -156,6 +158,7 @@ def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: 
         raise ActivityNotEditable
     values = _checked(work, body, activity)
     _refuse_losses(activity, values)
+    set_lottery(work, activity, body)
     set_pools(work, activity, _pools(body))
     moved = any(getattr(activity, name) != values[name] for name in _MATTERS)
     # A shorter queue is set after the new places have emptied it.
