@@ -9,7 +9,8 @@ from sqlalchemy import select
 
 from engage.activities.access import is_public
 from engage.activities.errors import NoDraw, NoSuchActivity, SeedNotRevealed
-from engage.activities.models import Activity, AdmissionMode, DrawState, LotteryDraw, Pool
+from engage.activities.models import Activity, AdmissionMode, DrawState, LotteryDraw
+from engage.activities.queries.pools import free_in_pools
 
 if TYPE_CHECKING:
     from engage.core.db import Context
@@ -58,22 +59,9 @@ def read_evidence(look: Context, activity_id: UUID) -> dict[str, Any]:
         raise NoDraw
     evidence = _with_state(row)
     if evidence["places"] is None:
-        pools = [] if row.pools_merged else pools_by_position(look, activity_id)
+        pools = [] if row.pools_merged else free_in_pools(look, activity_id)
         evidence["places"] = {"capacity": row.capacity, "pools": pools}
     return evidence
-
-
-def pools_by_position(look: Context, activity_id: UUID) -> list[dict[str, Any]]:
-    """Return what a draw needs of an activity's pools; the places that are free in each while nobody has one."""
-    rows = look.db.execute(
-        select(Pool.position, Pool.capacity, Pool.taken, Pool.overflow_rank)
-        .where(Pool.activity_id == activity_id)
-        .order_by(Pool.position)
-    )
-    return [
-        {"position": position, "capacity": capacity - taken, "overflow_rank": overflow_rank}
-        for position, capacity, taken, overflow_rank in rows
-    ]
 
 
 def read_seed(look: Context, activity_id: UUID) -> dict[str, Any]:

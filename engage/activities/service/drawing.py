@@ -20,7 +20,7 @@ from engage.activities.models import (
     SignUp,
     SignUpState,
 )
-from engage.activities.queries.draw import pools_by_position
+from engage.activities.queries.pools import free_in_pools
 from engage.activities.service import admission
 from engage.activities.service.draw import (
     Entry,
@@ -116,7 +116,7 @@ def _places(work: Work, activity: Activity) -> dict[str, Any]:
     divided = not activity.pools_merged and activity.pools_merge_at and activity.pools_merge_at > work.now
     return {
         "capacity": activity.capacity - activity.taken,
-        "pools": pools_by_position(work, activity.id) if divided else [],
+        "pools": free_in_pools(work, activity.id) if divided else [],
     }
 
 

@@ -15,7 +15,8 @@ from engage.activities.errors import (
     WrongActivityState,
 )
 from engage.activities.models import Activity, ActivityStatus, AdmissionMode, LotteryDraw
-from engage.activities.queries.draw import pools_by_position, read_evidence
+from engage.activities.queries.draw import read_evidence
+from engage.activities.queries.pools import free_in_pools
 from engage.activities.service import drawing
 from engage.activities.service.draw import ALGORITHM, Entry, in_order, read_text, share_out
 from engage.core.errors import InvalidInput, Issue
@@ -78,7 +79,7 @@ def _refuse_change(work: Work, activity: Activity, draw: LotteryDraw, body: dict
         if (
             body["capacity"] != activity.capacity
             or body["sign_up_closes_at"] != activity.sign_up_closes_at
-            or pools != pools_by_position(work, activity.id)
+            or pools != free_in_pools(work, activity.id)
         ):
             raise AdmissionFrozen
 
