@@ -11,14 +11,17 @@ from flask import Flask
 
 from engage.activities.models import (
     ActivityStatus,
+    AdmissionMode,
     CreditAppeal,
     CreditRule,
     HoursCertificate,
     HoursCertificateEntry,
+    LotteryDraw,
     SignUpState,
 )
 from engage.activities.models.hours import CODE_PURPOSE, hash_of_code
 from engage.activities.schemas.activity import QuestionIn
+from engage.activities.service.draw import commitment_of, new_seed
 from engage.core import clock
 from engage.core.config import Settings
 from engage.core.db import Database
@@ -86,6 +89,19 @@ def _build(make: Factory, settings: Settings) -> World:
     review = activity(status=ActivityStatus.REVIEW)
     cancelled = activity(status=ActivityStatus.CANCELLED, status_reason="下雨")
 
+    lottery = activity(admission_mode=AdmissionMode.LOTTERY)
+    seed = new_seed()
+    make.add(
+        LotteryDraw(
+            activity_id=lottery.id,
+            commitment=commitment_of(seed),
+            sealed_seed=settings.keyring.seal(seed.hex(), f"lottery-seed:{lottery.id}"),
+            draws_at=lottery.sign_up_closes_at,
+        )
+    )
+    reviewed = activity(admission_mode=AdmissionMode.REVIEW)
+    applied = make.sign_up(reviewed, other, state=SignUpState.APPLIED)
+
     taken = make.sign_up(full, other)
     waiting = make.sign_up(full, member, state=SignUpState.WAITLISTED)
     attended, missed = make.sign_up(past, member), make.sign_up(past, other)
@@ -141,8 +157,11 @@ def _build(make: Factory, settings: Settings) -> World:
             "parent_id": orgs,
             "hub_id": [hub.id, other_hub.id],
             "project_id": [project.id],
-            "activity_id": [row.id for row in (opened, full, past, summarised, draft, review, cancelled)],
-            "sign_up_id": [row.id for row in (waiting, taken, attended, missed)],
+            "activity_id": [
+                row.id
+                for row in (opened, full, past, summarised, draft, review, cancelled, lottery, reviewed)
+            ],
+            "sign_up_id": [row.id for row in (waiting, taken, attended, missed, applied)],
             "person_id": [member.id, other.id, officer.id],
             "branch_id": [enclave.id],
             "application_id": [application.id],

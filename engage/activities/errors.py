@@ -340,3 +340,42 @@ class NoSuchAppeal(NotFound):
 class AppealDecided(Conflict):
     code = "appeal_decided"
     zh, en = "这条申诉已有不同的处理结果。", "This appeal has been decided otherwise."
+
+
+class NoDraw(NotFound):
+    code = "no_draw"
+    zh, en = "本活动不抽签。", "The places of this activity are not drawn by lot."
+
+
+class DrawTooEarly(Conflict):
+    code = "draw_too_early"
+    zh, en = (
+        "报名名单尚未封存，或未到抽签时间，还不能抽签。",
+        "The entries are not closed yet, or the time of the draw has not come.",
+    )
+
+
+class AlreadyDrawn(Conflict):
+    code = "already_drawn"
+    zh, en = "已经抽签，结果不能更改，也不能重抽。", "The draw has been held; it is held once and stands."
+
+
+class SeedNotRevealed(Conflict):
+    code = "seed_not_revealed"
+    zh, en = (
+        "随机种子在抽签时公布，此前仅公布其摘要。",
+        "The seed is revealed at the draw; until then only its digest is shown.",
+    )
+
+
+class NoReview(Conflict):
+    code = "no_review"
+    zh, en = "本活动的报名不需要审核。", "Sign-ups of this activity are not reviewed."
+
+
+class AlreadyAdmitted(Conflict):
+    code = "already_admitted"
+    zh, en = (
+        "其中有人已有名额，不能再作不通过处理；如需取消，请取消其报名。",
+        "Somebody among them has a place already and cannot be refused any more; cancel the sign-up instead.",
+    )

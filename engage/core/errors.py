@@ -59,6 +59,15 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
         "各名额池合计 {sum}，应等于总名额 {capacity}。",
         "The pools add up to {sum}; they must equal the capacity of {capacity}.",
     ),
+    "ranks_with_holes": (
+        "名次应从 1 起连续（可并列），缺少第 {missing} 名。",
+        "Ranks must run from 1 without holes (ties are allowed); {missing} is missing.",
+    ),
+    "no_public_source": (
+        "本次抽签事先没有约定公开号码，不能填写。",
+        "No public number was named beforehand for this draw, so none can be given.",
+    ),
+    "already_admitted": ("已有名额。", "This person has a place already."),
     "overlap": ("与另一个时段重叠。", "This overlaps another period."),
     "range_too_wide": ("范围太大：最多 {max} 天。", "The range is too wide: at most {max} days."),
     "bad_cursor": (

@@ -28,6 +28,11 @@ class MessageKind(StrEnum):
     PLACE_OFFERED = "place_offered"
     OFFER_EXPIRED = "offer_expired"
     QUEUE_CLOSED = "queue_closed"
+    DRAW_WON = "draw_won"
+    DRAW_LOST = "draw_lost"
+    APPLICATION_ACCEPTED = "application_accepted"
+    APPLICATION_WAITLISTED = "application_waitlisted"
+    APPLICATION_REFUSED = "application_refused"
     SIGN_UP_CANCELLED_BY_STAFF = "sign_up_cancelled_by_staff"
     PLACE_WITHDRAWN = "place_withdrawn"
     ACTIVITY_CANCELLED = "activity_cancelled"
@@ -86,6 +91,26 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.QUEUE_CLOSED: (
         "“{title}”的候补已截止，没有轮到您，很抱歉；现场如有空位，可到场登记。",
         "The waiting list of “{title}” has closed before it was your turn. There may still be places at the door.",
+    ),
+    MessageKind.DRAW_WON: (
+        "抽签结果：“{title}”抽中了您，{starts_at}开始，请准时参加。",
+        "The draw gave you a place in “{title}”. It starts at {starts_at}.",
+    ),
+    MessageKind.DRAW_LOST: (
+        "抽签结果：“{title}”这次没有抽中您，您的候补位次是第 {number} 位；有名额时会按位次递补并通知您。",
+        "The draw of “{title}” made you number {number} on the waiting list; you will be told when a place is yours.",
+    ),
+    MessageKind.APPLICATION_ACCEPTED: (
+        "您对“{title}”的报名已通过审核，{starts_at}开始，请准时参加。",
+        "Your application for “{title}” has been accepted. It starts at {starts_at}.",
+    ),
+    MessageKind.APPLICATION_WAITLISTED: (
+        "您对“{title}”的报名已通过审核，名额已满，您的候补位次是第 {number} 位；有名额时会自动递补并通知您。",
+        "Your application for “{title}” has been accepted; all places are taken and you are number {number} on the waiting list.",
+    ),
+    MessageKind.APPLICATION_REFUSED: (
+        "很抱歉，您对“{title}”的报名未通过审核，原因：{reason}",
+        "We are sorry: your application for “{title}” was not accepted. Reason: {reason}",
     ),
     MessageKind.SIGN_UP_CANCELLED_BY_STAFF: (
         "您对“{title}”的报名已被工作人员取消，原因：{reason}",

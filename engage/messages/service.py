@@ -66,18 +66,36 @@ def enqueue_all(
     **params: str,
 ) -> None:
     """Leave the same message for several people, in one statement; see ``enqueue``."""
-    if kind.parameters != params.keys() or not all(isinstance(value, str) for value in params.values()):
-        raise ValueError(f"{kind} takes the texts {sorted(kind.parameters)}, not {sorted(params)}")
-    rows = [
-        {
-            "person_id": person_id,
-            "kind": kind.value,
-            "params": params,
-            "created_at": now,
-            "available_at": not_before or now,
-        }
-        for person_id in person_ids
-    ]
+    enqueue_each(db, now, kind, ((person_id, params) for person_id in person_ids), not_before=not_before)
+
+
+def enqueue_each(
+    db: Session | Connection,
+    now: datetime,
+    kind: MessageKind,
+    letters: Iterable[tuple[UUID, dict[str, str]]],
+    *,
+    not_before: datetime | None = None,
+) -> None:
+    """Leave a message of the same kind for several people, each with params of their own, in one statement; see ``enqueue``.
+
+    Raises:
+        ValueError: a parameter is missing, unknown or not a text.
+
+    """
+    rows = []
+    for person_id, params in letters:
+        if kind.parameters != params.keys() or not all(isinstance(value, str) for value in params.values()):
+            raise ValueError(f"{kind} takes the texts {sorted(kind.parameters)}, not {sorted(params)}")
+        rows.append(
+            {
+                "person_id": person_id,
+                "kind": kind.value,
+                "params": params,
+                "created_at": now,
+                "available_at": not_before or now,
+            }
+        )
     if rows:
         db.execute(insert(OutboxEntry), rows)
 

@@ -52,7 +52,6 @@ SIGN_UP = (
     "starts_at {instant} {late}",
     "ends_at {instant} {late}",
     "rank INTEGER DEFAULT 1000000 NOT NULL CONSTRAINT ck_sign_up_rank_in_range CHECK (rank BETWEEN 1 AND 1000000)",
-    "weight INTEGER DEFAULT 1 NOT NULL CONSTRAINT ck_sign_up_weight_in_range CHECK (weight BETWEEN 1 AND 10)",
     "pool_mask INTEGER DEFAULT 0 NOT NULL",
     (
         "pool INTEGER CONSTRAINT ck_sign_up_pool_of_a_place CHECK (pool IS NULL OR state IN ('confirmed', 'offered'))"
@@ -535,15 +534,28 @@ def _create_tables() -> None:
         sa.Column("public_source", sa.String(length=200), nullable=True),
         sa.Column("public_value", sa.String(length=100), nullable=True),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("entries", sa.Text(), nullable=True),
         sa.Column("entries_digest", sa.String(length=64), nullable=True),
         sa.Column("seed", sa.String(length=64), nullable=True),
+        sa.Column("places", sa.JSON(), nullable=True),
+        sa.Column("withdrawn", sa.JSON(), nullable=True),
         sa.Column("drawn_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("drawn_by", sa.Uuid(), nullable=True),
+        sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "first_time_weight BETWEEN 1 AND 10", name=op.f("ck_lottery_draw_first_time_weight_in_range")
         ),
         sa.CheckConstraint(
             "(drawn_at IS NULL) = (seed IS NULL)", name=op.f("ck_lottery_draw_seed_shown_when_drawn")
+        ),
+        sa.CheckConstraint(
+            "(drawn_at IS NULL) = (places IS NULL)", name=op.f("ck_lottery_draw_drawn_with_places")
+        ),
+        sa.CheckConstraint(
+            "drawn_at IS NULL OR closed_at IS NOT NULL", name=op.f("ck_lottery_draw_drawn_once_closed")
+        ),
+        sa.CheckConstraint(
+            "settled_at IS NULL OR drawn_at IS NOT NULL", name=op.f("ck_lottery_draw_settled_once_drawn")
         ),
         sa.CheckConstraint(
             "drawn_at IS NULL OR public_source IS NULL OR public_value IS NOT NULL",
@@ -552,11 +564,14 @@ def _create_tables() -> None:
         sa.CheckConstraint(
             "(closed_at IS NULL) = (entries_digest IS NULL)", name=op.f("ck_lottery_draw_closed_with_digest")
         ),
+        sa.CheckConstraint(
+            "(closed_at IS NULL) = (entries IS NULL)", name=op.f("ck_lottery_draw_closed_with_entries")
+        ),
         sa.ForeignKeyConstraint(["activity_id"], ["activity.id"], name=op.f("fk_lottery_draw_activity_id")),
         sa.ForeignKeyConstraint(["drawn_by"], ["person.id"], name=op.f("fk_lottery_draw_drawn_by")),
         sa.PrimaryKeyConstraint("activity_id", name=op.f("pk_lottery_draw")),
     )
-    _index("ix_lottery_draw_due", "lottery_draw", ("draws_at",), "drawn_at IS NULL")
+    _index("ix_lottery_draw_due", "lottery_draw", ("draws_at",), "settled_at IS NULL")
 
 
 def downgrade() -> None:

@@ -9,7 +9,16 @@ from engage.activities.models.activity import (
     ProjectStatus,
     QuestionKind,
 )
-from engage.activities.models.admission import MAX_APPLICATIONS, MAX_POOLS, Audience, LotteryDraw, Pool
+from engage.activities.models.admission import (
+    MAX_APPLICATIONS,
+    MAX_POOLS,
+    Audience,
+    Decision,
+    DrawOutcome,
+    DrawState,
+    LotteryDraw,
+    Pool,
+)
 from engage.activities.models.credit import (
     AppealState,
     CreditAppeal,
@@ -59,6 +68,9 @@ __all__ = [
     "CreditEntry",
     "CreditRule",
     "CreditSettlement",
+    "Decision",
+    "DrawOutcome",
+    "DrawState",
     "Feedback",
     "HoursAccount",
     "HoursCertificate",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engage.core.db import Base, enum_column
@@ -23,6 +23,29 @@ class Audience(StrEnum):
     COUNTIES = "counties"
     MEMBERS = "members"
     ENCLAVE_MEMBERS = "enclave_members"
+
+
+class Decision(StrEnum):
+    """What a reviewer says to an application."""
+
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+
+
+class DrawState(StrEnum):
+    """How far a draw has come."""
+
+    COMMITTED = "committed"  # the seed is fixed and its digest shown
+    CLOSED = "closed"  # the entries are fixed and shown
+    DRAWN = "drawn"
+
+
+class DrawOutcome(StrEnum):
+    """What the draw made of an entry."""
+
+    PLACE = "place"
+    WAITLIST = "waitlist"
+    WITHDRAWN = "withdrawn"
 
 
 class Pool(Base):
@@ -54,24 +77,32 @@ class Pool(Base):
 class LotteryDraw(Base):
     """The draw of an activity: committed to before sign-up opens, closed, then held once.
 
-    ``commitment`` is the SHA-256 of the 32-byte seed in hexadecimal; the seed is sealed until the draw. ``entries_digest`` is fixed when
-    sign-up closes. ``public_source`` names a public number beforehand, ``public_value`` is that number.
+    ``commitment`` is the SHA-256 of the 32-byte seed in hexadecimal; the seed is sealed until the draw. ``public_source`` names a public
+    number beforehand, ``public_value`` is that number.
+
+    What anyone needs to check the draw is kept here as it was, whatever becomes of the sign-ups: at the closing ``entries``, the very
+    text that ``entries_digest`` is of, and at the draw ``places``, what was free, and ``withdrawn``, the entries that had left. From
+    ``settled_at`` on every entry has what the draw gave it; until then the rest are on their way, a batch at a time.
     """
 
     __tablename__ = "lottery_draw"
     __table_args__ = (
         CheckConstraint("first_time_weight BETWEEN 1 AND 10", name="first_time_weight_in_range"),
         CheckConstraint("(drawn_at IS NULL) = (seed IS NULL)", name="seed_shown_when_drawn"),
+        CheckConstraint("(drawn_at IS NULL) = (places IS NULL)", name="drawn_with_places"),
+        CheckConstraint("drawn_at IS NULL OR closed_at IS NOT NULL", name="drawn_once_closed"),
+        CheckConstraint("settled_at IS NULL OR drawn_at IS NOT NULL", name="settled_once_drawn"),
         CheckConstraint(
             "drawn_at IS NULL OR public_source IS NULL OR public_value IS NOT NULL",
             name="drawn_with_public_value",
         ),
         CheckConstraint("(closed_at IS NULL) = (entries_digest IS NULL)", name="closed_with_digest"),
+        CheckConstraint("(closed_at IS NULL) = (entries IS NULL)", name="closed_with_entries"),
         Index(
             "ix_lottery_draw_due",
             "draws_at",
-            postgresql_where=text("drawn_at IS NULL"),
-            sqlite_where=text("drawn_at IS NULL"),
+            postgresql_where=text("settled_at IS NULL"),
+            sqlite_where=text("settled_at IS NULL"),
         ),
     )
     activity_id: Mapped[UUID] = mapped_column(ForeignKey("activity.id"), primary_key=True)
@@ -82,7 +113,11 @@ class LotteryDraw(Base):
     public_source: Mapped[str | None] = mapped_column(String(200))
     public_value: Mapped[str | None] = mapped_column(String(100))
     closed_at: Mapped[datetime | None]
+    entries: Mapped[str | None] = mapped_column(Text)
     entries_digest: Mapped[str | None] = mapped_column(String(64))
     seed: Mapped[str | None] = mapped_column(String(64))
+    places: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    withdrawn: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     drawn_at: Mapped[datetime | None]
     drawn_by: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
+    settled_at: Mapped[datetime | None]

@@ -93,7 +93,6 @@ class SignUp(Base):
         CheckConstraint("pool IS NULL OR state IN ('confirmed', 'offered')", name="pool_of_a_place"),
         CheckConstraint("pool IS NULL OR (pool_mask >> (pool - 1)) & 1 = 1", name="pool_open_to_person"),
         CheckConstraint("rank BETWEEN 1 AND 1000000", name="rank_in_range"),
-        CheckConstraint("weight BETWEEN 1 AND 10", name="weight_in_range"),
     )
     seq: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
     id: Mapped[UUID] = mapped_column(default=ids.new_id)
@@ -104,7 +103,6 @@ class SignUp(Base):
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
     rank: Mapped[int] = mapped_column(default=UNRANKED, server_default=str(UNRANKED))
-    weight: Mapped[int] = mapped_column(default=1, server_default="1")  # tickets in a draw
     pool_mask: Mapped[int] = mapped_column(default=0, server_default="0")  # pools open to the person
     pool: Mapped[int | None]  # where the place is, while places are divided
     joined_position: Mapped[int | None]  # what was told on joining the queue

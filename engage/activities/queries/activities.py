@@ -11,7 +11,9 @@ from sqlalchemy import Integer, String, Uuid, bindparam, case, exists, func, lit
 
 from engage.activities.access import is_public, manageable
 from engage.activities.errors import NoSuchActivity
-from engage.activities.models import Activity, ActivityStatus, CheckIn, Pool, Project, SignUp, SignUpState
+from engage.activities.models import Activity, ActivityStatus, CheckIn, Project, SignUp, SignUpState
+from engage.activities.queries.draw import lottery_of
+from engage.activities.queries.pools import pools_of
 from engage.activities.queries.states import attendance_of, position, state_of, takes_more
 from engage.core.clock import day_start
 from engage.core.db import UtcDateTime
@@ -328,6 +330,7 @@ def _terms(look: Context, activity_id: UUID, starts_at: datetime, columns: list[
             "pools": [] if pools_merge_at is None else pools_of(look, activity_id),
             "pools_merge_at": pools_merge_at,
             "pools_merged": pools_merged,
+            "lottery": lottery_of(look, activity_id, mode),
         },
         "waitlist": {
             "offer_window_minutes": _minutes_between(offers_from_at, starts_at),
@@ -351,24 +354,6 @@ def _minutes_between(first: datetime, second: datetime) -> int:
 
 def _clock_time(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
-
-
-@cache
-def _pools() -> Prepared[Any]:
-    return Prepared(
-        select(
-            Pool.position, Pool.name, Pool.audience, Pool.county_codes, Pool.capacity, Pool.taken, Pool.overflow_rank
-        )
-        .where(Pool.activity_id == bindparam("activity_id", type_=Uuid()))
-        .order_by(Pool.position)
-    )  # fmt: skip
-
-
-def pools_of(look: Context, activity_id: UUID) -> list[dict[str, Any]]:
-    """Return the pools of an activity in order."""
-    rows = _pools().all(look.db, {"activity_id": activity_id})
-    names = ("position", "name", "audience", "county_codes", "capacity", "taken", "overflow_rank")
-    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _mine(columns: Any, row: Any, now: datetime) -> dict[str, Any] | None:

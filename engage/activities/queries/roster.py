@@ -11,7 +11,7 @@ from sqlalchemy import or_, select
 from engage.activities.access import manageable, visible_activities
 from engage.activities.errors import NoSuchActivity
 from engage.activities.models import Activity, CheckIn, SignUp, SignUpState
-from engage.activities.queries.activities import pools_of
+from engage.activities.queries.pools import pools_of
 from engage.activities.queries.states import attendance_of
 from engage.core.errors import NotAllowed
 from engage.core.paging import Pager

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Integer, Select, Uuid, bindparam, case, func,
 
 from engage.activities.access import PUBLIC, require_manageable
 from engage.activities.errors import NoSuchActivity, NoSuchSignUp
-from engage.activities.models import Activity, ActivityStatus, CheckIn, SignUp, SignUpState
+from engage.activities.models import UNRANKED, Activity, ActivityStatus, CheckIn, SignUp, SignUpState
 from engage.activities.queries.activities import CARD, card, cards
 from engage.activities.queries.estimate import estimate_of
 from engage.activities.queries.states import attendance_of, position
@@ -286,7 +286,7 @@ def _for_staff_columns() -> Select[Any]:
         select(
             SignUp.seq, SignUp.id, SignUp.state, _TURN, SignUp.answers, SignUp.created_at, SignUp.cancelled_at,
             SignUp.cancel_reason, SignUp.excused_at, SignUp.excuse_reason, SignUp.offer_expires_at, SignUp.held_until,
-            SignUp.decision_reason, CheckIn.checked_in_at, CheckIn.method, CheckIn.arrived_at, Person.id, Person.name, Person.gender, Person.birth_on,
+            SignUp.decision_reason, SignUp.rank, CheckIn.checked_in_at, CheckIn.method, CheckIn.arrived_at, Person.id, Person.name, Person.gender, Person.birth_on,
             Activity.status, Activity.starts_at, Activity.ends_at, Activity.late_minutes, SignUp.cancel_cause,
         )
         .join(Person, Person.id == SignUp.person_id)
@@ -298,7 +298,7 @@ def _for_staff_columns() -> Select[Any]:
 def _for_staff(row: Any, look: Context) -> dict[str, Any]:
     (
         _, sign_up_id, state, turn, answers, created_at, cancelled_at, cancel_reason, excused_at, excuse_reason, offer_expires_at,
-        held_until, decision_reason, checked_in_at, method, arrived_at, person_id, name, gender, birth_on, status, starts_at, ends_at,
+        held_until, decision_reason, rank, checked_in_at, method, arrived_at, person_id, name, gender, birth_on, status, starts_at, ends_at,
         late_minutes, cause,
     ) = row  # fmt: skip
     return {
@@ -332,5 +332,6 @@ def _for_staff(row: Any, look: Context) -> dict[str, Any]:
         "offer_expires_at": offer_expires_at,
         "held_until": held_until,
         "decision_reason": decision_reason,
+        "rank": None if rank == UNRANKED else rank,
         "warnings": [],
     }

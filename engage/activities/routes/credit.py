@@ -14,12 +14,12 @@ from engage.activities.errors import (
 )
 from engage.activities.queries import credit as queries
 from engage.activities.schemas.credit import (
+    AppealDecisionIn,
     AppealIn,
     AppealsQuery,
     CreditEntryOut,
     CreditEntryPage,
     CreditOut,
-    DecisionIn,
     StaffAppealOut,
     StaffAppealPage,
 )
@@ -78,7 +78,7 @@ def list_credit_appeals(look: Look, query: dict[str, Any]) -> Page:
 
 
 @api.operation(
-    "POST", "/credit-appeals/{appeal_id}/decision", access=staff, zh="处理申诉", body=DecisionIn,
+    "POST", "/credit-appeals/{appeal_id}/decision", access=staff, zh="处理申诉", body=AppealDecisionIn,
     returns=StaffAppealOut, refuses=[NoSuchAppeal, NotAllowed, AppealDecided],
 )  # fmt: skip
 def decide_credit_appeal(work: Work, appeal_id: UUID, body: dict[str, Any]) -> dict[str, Any]:

@@ -133,7 +133,7 @@ class StaffAppealOut(AppealOut):
 StaffAppealPage = page_of(StaffAppealOut, "StaffAppealPage")
 
 
-class DecisionIn(In):
+class AppealDecisionIn(In):
     uphold = Flag(
         required=True,
         metadata={"example": True, "description": "true：申诉成立，恢复分数 · the points are given back"},

@@ -119,6 +119,14 @@ class StaffSignUpOut(SignUpOut):
     """A sign-up as the staff of its activity see it."""
 
     person = Inner(SignedUpPersonOut, required=True)
+    rank = Whole(
+        required=True,
+        allow_none=True,
+        metadata={
+            "example": None,
+            "description": "审核名次或抽签名次 · rank given by the reviewer or the draw",
+        },
+    )
     cancelled_at = Instant(required=True, allow_none=True, metadata={"example": None})
     cancel_reason = Text(200, required=True, allow_none=True, metadata={"example": None})
     excuse_reason = Text(200, required=True, allow_none=True, metadata={"example": None})

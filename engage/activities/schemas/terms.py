@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from marshmallow import validates_schema
 
-from engage.activities.models import MAX_POOLS, AdmissionMode, Audience
+from engage.activities.models import MAX_POOLS, AdmissionMode, Audience, DrawState
 from engage.core.config import Overlap
 from engage.core.schemas import (
     Choice,
@@ -54,6 +54,37 @@ class PoolIn(In):
             raise invalid("not_together", "county_codes", other="audience")
 
 
+class LotteryIn(In):
+    draws_at = Instant(
+        required=True,
+        metadata={
+            "example": "2026-12-05T13:00:00+08:00",
+            "description": "抽签时间，报名截止后、活动开始前 · when it is drawn, from the end of sign-up to the start",
+        },
+    )
+    public_source = Text(
+        200,
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "example": "中国福利彩票 3D 2026-12-04 开奖号码",
+            "description": (
+                "事先约定的公开号码的出处，其号码参与抽签；空为不用"
+                " · where a public number comes from that takes part in the draw; null: none"
+            ),
+        },
+    )
+    first_time_weight = Whole(
+        1,
+        10,
+        load_default=1,
+        metadata={
+            "example": 2,
+            "description": "首次参加本项目者的签数 · tickets of people who were never at an activity of the project",
+        },
+    )
+
+
 class AdmissionIn(In):
     mode = Choice(AdmissionMode, load_default=AdmissionMode.FIRST_COME, metadata={"example": "first_come"})
     overlap = Choice(Overlap, load_default=None, allow_none=True)
@@ -66,6 +97,22 @@ class AdmissionIn(In):
             "description": "此后各池合一；缺省为候补截止时 · pools are one from then on; default: when the queue closes",
         },
     )
+    lottery = Inner(
+        LotteryIn,
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "example": None,
+            "description": "抽签时必填，仅用于抽签 · with mode lottery, and only then",
+        },
+    )
+
+    @validates_schema
+    def _lottery_of_mode(self, data: dict[str, Any], **_: Any) -> None:
+        if data["mode"] is AdmissionMode.LOTTERY and data["lottery"] is None:
+            raise invalid("required", "lottery")
+        if data["mode"] is not AdmissionMode.LOTTERY and data["lottery"] is not None:
+            raise invalid("not_together", "lottery", other="mode")
 
     @validates_schema
     def _merge_of_pools(self, data: dict[str, Any], **_: Any) -> None:
@@ -136,6 +183,15 @@ class PoolOut(Out):
     overflow_rank = Whole(required=True, allow_none=True, metadata={"example": None})
 
 
+class LotteryOut(Out):
+    draws_at = Instant(required=True, metadata={"example": "2026-12-05T13:00:00+08:00"})
+    public_source = Text(
+        200, required=True, allow_none=True, metadata={"example": "中国福利彩票 3D 2026-12-04 开奖号码"}
+    )
+    first_time_weight = Whole(1, 10, required=True, metadata={"example": 2})
+    state = Choice(DrawState, required=True, metadata={"example": "committed"})
+
+
 class AdmissionOut(Out):
     mode = Choice(AdmissionMode, required=True, metadata={"example": "first_come"})
     overlap = Choice(Overlap, required=True, metadata={"example": "warn"})
@@ -148,6 +204,7 @@ class AdmissionOut(Out):
         required=True, allow_none=True, metadata={"example": "2026-12-04T14:00:00+08:00"}
     )
     pools_merged = Flag(required=True, metadata={"example": False})
+    lottery = Inner(LotteryOut, required=True, allow_none=True, metadata={"example": None})
 
 
 class WaitlistOut(Out):

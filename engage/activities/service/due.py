@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from engage.activities.models import Activity, ActivityStatus, CancelCause, SignUp, SignUpState
 from engage.activities.service import admission, credit
+from engage.activities.service.drawing import close_entries_due, draw_due, settle_due
 from engage.activities.service.quiet import QuietHours
 from engage.core import clock
 from engage.core.db import Nobody, Work
@@ -177,7 +178,9 @@ def _try_to_settle(database: Database, activity_id: UUID, settle: Callable[[Work
     return True
 
 
-DUE: Final = (expire_offers, release_held, merge_pools, close_queues, settle_credit)
+DUE: Final = (
+    close_entries_due, draw_due, settle_due, expire_offers, release_held, merge_pools, close_queues, settle_credit,
+)  # fmt: skip
 
 
 def advance_due(database: Database, stop: threading.Event) -> int:

@@ -23,6 +23,7 @@ from engage.activities.models import Activity, ActivityStatus, Project, ProjectS
 from engage.activities.queries.activities import read_activity
 from engage.activities.service import admission, consequences, hours
 from engage.activities.service.cuts import take_back
+from engage.activities.service.lottery import set_lottery
 from engage.activities.service.terms import set_pools, terms_of
 from engage.core.errors import InvalidInput, Issue, NotAllowed
 from engage.messages import service as messages
@@ -64,6 +65,7 @@ def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     work.session.add(activity)
     work.session.flush()
     set_pools(work, activity, _pools(body))
+    set_lottery(work, activity, body)
     work.session.flush()
     return read_activity(work, activity.id)
 
@@ -191,6 +193,7 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
     moved = _moved(activity, values)
     pools = _pools(body)
     cut = take_back(work, activity, values["capacity"], pools) if may_cut else 0
+    set_lottery(work, activity, body)
     set_pools(work, activity, pools)
     # A shorter queue is set after the new places have emptied it.
     turns = values.pop("waitlist_capacity")

@@ -39,7 +39,10 @@ def terms_of(settings: Settings, body: dict[str, Any]) -> dict[str, Any]:
     starts_at = body["starts_at"]
     queue_closes_at = starts_at - timedelta(minutes=closes)
     pools = admission.get("pools") or []
-    issues = [*_misfits(body, pools, admission.get("pools_merge_at"))]
+    issues = [
+        *_misfits(body, pools, admission.get("pools_merge_at")),
+        *_misplaced(body, admission.get("lottery")),
+    ]
     if closes > window:
         issues.append(Issue("/waitlist/closes_minutes", "too_large", {"max": window}))
     if issues:
@@ -75,6 +78,19 @@ def _misfits(body: dict[str, Any], pools: list[dict[str, Any]], merge_at: Any) -
             Issue("/admission/pools_merge_at", "bad_order", {"first": "pools_merge_at", "second": "ends_at"})
         )
     return issues
+
+
+def _misplaced(body: dict[str, Any], lottery: dict[str, Any] | None) -> list[Issue]:
+    """Return what is wrong with when a lottery is drawn: not before sign-up closes, not after the start."""
+    if lottery is None:
+        return []
+    order = (body["sign_up_closes_at"], lottery["draws_at"], body["starts_at"])
+    names = ("sign_up_closes_at", "draws_at", "starts_at")
+    return [
+        Issue("/admission/lottery/draws_at", "bad_order", {"first": names[at], "second": names[at + 1]})
+        for at in (0, 1)
+        if order[at] > order[at + 1]
+    ]
 
 
 def _minutes(given: str | None, default: int) -> int:
