@@ -16,6 +16,7 @@ from sqlalchemy import exists, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 import engage.tables  # noqa: F401 - every table, for the comparison
+from engage.activities.queries import integrity
 from engage.cli.installation import sqlite_file
 from engage.core import clock, schema
 from engage.core import logging as json_logging
@@ -28,7 +29,7 @@ from engage.wechat.gateway import WeChatGateway
 from engage.wechat.tokens import DatabaseTokenStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Connection
 
@@ -53,14 +54,19 @@ class Check:
 
 @click.command(short_help="检查安装 · Say what is wrong with an installation.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of lines.")
+@click.option(
+    "--invariants",
+    is_flag=True,
+    help="Recount places, turns and check-ins from the rows instead, and compare.",
+)
 @click.pass_context
-def doctor(ctx: click.Context, *, as_json: bool) -> None:
+def doctor(ctx: click.Context, *, as_json: bool, invariants: bool) -> None:
     """检查安装 · Say what is wrong with an installation: settings, secrets, database, data, WeChat, clock.
 
     One line for each check. Ends with code 1 if any has failed, so that a deployment can stop on it. Changes nothing.
     """
     json_logging.configure("ERROR")
-    checks = list(_checks())
+    checks = list(_invariants() if invariants else _checks())
     if as_json:
         click.echo(json.dumps([asdict(check) for check in checks], ensure_ascii=False, indent=2))
     else:
@@ -79,10 +85,19 @@ def _checks() -> Iterator[Check]:
     yield Check("settings", ok=True, zh=f"设置可用（{settings.environment}）。", en="Settings can be used.")
     yield from _secrets(settings)
     yield from _folder(settings)
-    yield from _database(settings)
+    yield from _database(settings, _installation)
     yield _wechat(settings)
     yield _wechat_clock(settings)
     yield _time_zone()
+
+
+def _invariants() -> Iterator[Check]:
+    try:
+        settings = Settings.from_env()
+    except SettingsError as error:
+        yield Check("settings", ok=False, zh="设置有误：", en=str(error))
+        return
+    yield from _database(settings, _recount)
 
 
 def _secrets(settings: Settings) -> Iterator[Check]:
@@ -118,7 +133,7 @@ def _folder(settings: Settings) -> Iterator[Check]:
         )  # fmt: skip
 
 
-def _database(settings: Settings) -> Iterator[Check]:
+def _database(settings: Settings, look: Callable[[Connection, Settings], Iterator[Check]]) -> Iterator[Check]:
     file = sqlite_file(settings)
     if file is not None and not file.exists():
         yield Check("database", ok=False, zh=f"没有数据库 {file}。", en="Run `engage db upgrade`.")
@@ -126,8 +141,7 @@ def _database(settings: Settings) -> Iterator[Check]:
     database = Database(settings)
     try:
         with database.reading() as connection:
-            yield from _schema(connection)
-            yield _database_clock(connection, settings)
+            yield from look(connection, settings)
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
         yield Check(
@@ -137,15 +151,39 @@ def _database(settings: Settings) -> Iterator[Check]:
         database.dispose()
 
 
-def _schema(connection: Connection) -> Iterator[Check]:
+def _installation(connection: Connection, settings: Settings) -> Iterator[Check]:
+    yield from _schema(connection)
+    yield _database_clock(connection, settings)
+
+
+def _recount(connection: Connection, _settings: Settings) -> Iterator[Check]:
+    revision = _revision(connection)
+    yield revision
+    if not revision.ok:
+        return
+    for found in integrity.examine(connection, clock.now()).checks:
+        ids = ", ".join(map(str, found.examples))
+        yield _say(
+            found.name, not found.violations,
+            (f"{found.zh}。", f"Holds: {found.en}."),
+            (f"{found.violations} 处不符：{found.zh}。", f"Does not hold: {found.en}; activities {ids}"),
+        )  # fmt: skip
+
+
+def _revision(connection: Connection) -> Check:
     revision, newest = schema.current(connection), schema.head()
-    yield Check("database", ok=True, zh="数据库可连接。", en="The database answers.")
-    yield _say(
+    return _say(
         "revision", revision == newest,
         (f"数据库版本 {revision}。", "The database is at the newest revision."),
         (f"数据库版本 {revision or '空'}，应为 {newest}。", "Run `engage db upgrade`."),
     )  # fmt: skip
-    if revision != newest:
+
+
+def _schema(connection: Connection) -> Iterator[Check]:
+    yield Check("database", ok=True, zh="数据库可连接。", en="The database answers.")
+    revision = _revision(connection)
+    yield revision
+    if not revision.ok:
         return
     yield _say(
         "drift", not schema.drift(connection),

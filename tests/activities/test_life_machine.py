@@ -276,10 +276,8 @@ def test_a_whole_life_goes_as_the_model_says(house):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=int(__import__("os").environ.get("LIFE_EX", "20")),
+            max_examples=20,
             stateful_step_count=25,
-            derandomize="LIFE_EX" not in __import__("os").environ,
-            database=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )

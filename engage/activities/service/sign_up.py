@@ -263,6 +263,8 @@ def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[
     mine = admission.seen(work.session, activity_id, person_id).mine
     if mine is not None:
         return sign_ups.sign_up_for_staff(work, mine.mine_id)
+    if not activity.pools_merged:
+        admission.fill(work, activity_id)  # pools that are due are one before the rules are read
     rules = read_rules_now(work, activity_id)
     joining = _joining(work, rules, person, given, complete=False)
     got = _let_in(work, rules, replace(joining, added_by=work.actor.id))
