@@ -333,6 +333,24 @@ def test_at_most_a_hundred_are_shown_by_name(make, as_user):
     assert [item["person_name"] for item in shown["affected"][:3]] == ["第101位", "第102位", "第0位"]
 
 
+def test_what_is_set_by_the_start_moves_with_it(hall, make, frozen, database):
+    starts_at = frozen.now + timedelta(hours=20)
+    activity = make.activity(org=hall.org, capacity=1, starts_at=starts_at, offers_from_at=frozen.now - timedelta(hours=4), queue_closes_at=starts_at - timedelta(hours=1))  # fmt: skip
+    offered = make.sign_up(activity, state=SignUpState.OFFERED, offer_expires_at=frozen.now + timedelta(hours=18))  # fmt: skip
+    held = [make.sign_up(activity, state=SignUpState.WAITLISTED, held_until=starts_at - timedelta(hours=hours)) for hours in (4, 3)]  # fmt: skip
+    url = f"/v1/activities/{activity.id}"
+    earlier = previews.as_sent(hall.officer, url, starts_at=later(activity, hours=-3), sign_up_closes_at=(frozen.now + timedelta(hours=1)).isoformat())  # fmt: skip
+    assert previews.edit(hall.officer, url, earlier).status_code == 200
+    with database.reading() as db:
+        rows = dict(db.execute(select(SignUp.id, SignUp.held_until)).all())
+        expires_at = db.scalar(select(SignUp.offer_expires_at).where(SignUp.id == offered.id))
+    assert expires_at == starts_at - timedelta(hours=4)
+    assert [rows[one.id] for one in held] == [
+        starts_at - timedelta(hours=7),
+        starts_at - timedelta(hours=6),
+    ]
+
+
 def test_looking_changes_nothing(hall, database):
     before = _contents(database)
     for change in (

@@ -24,6 +24,7 @@ from engage.activities.queries.activities import read_activity
 from engage.activities.service import admission, consequences, hours
 from engage.activities.service.cuts import take_back
 from engage.activities.service.lottery import set_lottery
+from engage.activities.service.moves import follow_start
 from engage.activities.service.terms import set_pools, terms_of
 from engage.core.errors import InvalidInput, Issue, NotAllowed
 from engage.messages import service as messages
@@ -197,6 +198,7 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
     set_pools(work, activity, pools)
     # A shorter queue is set after the new places have emptied it.
     turns = values.pop("waitlist_capacity")
+    later = values["starts_at"] - activity.starts_at
     activity.waitlist_capacity = max(turns, activity.waitlist_capacity)
     for name, value in values.items():
         setattr(activity, name, value)
@@ -204,6 +206,7 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
     if activity.status is ActivityStatus.REJECTED:
         activity.status, activity.status_reason = ActivityStatus.DRAFT, None
     work.session.flush()
+    follow_start(work, activity, later)
     admission.fill(work, activity.id)
     _set_turns(work, activity, turns, cut)
     return consequences.of_edit(before, consequences.concerned(work, activity.id), moved)

@@ -1,0 +1,40 @@
+"""What is set in relation to an activity's start, and moves with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select, update
+
+from engage.activities.models import Activity, SignUp, SignUpState
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from engage.core.db import Work
+
+
+def follow_start(work: Work, activity: Activity, later: timedelta) -> None:
+    """Shift until when people of a locked activity are held back, and let no offer outlive its queue."""
+    if not later:
+        return
+    holds = select(SignUp.held_until).where(SignUp.activity_id == activity.id, SignUp.held_until.is_not(None))
+    instants = [instant for instant in work.session.scalars(holds.distinct()) if instant is not None]
+    # From the far end, so that no instant is shifted twice.
+    for instant in sorted(instants, reverse=later.total_seconds() > 0):
+        work.session.execute(
+            update(SignUp)
+            .where(SignUp.activity_id == activity.id, SignUp.held_until == instant)
+            .values(held_until=instant + later, updated_at=work.now)
+            .execution_options(synchronize_session=False)
+        )
+    work.session.execute(
+        update(SignUp)
+        .where(
+            SignUp.activity_id == activity.id,
+            SignUp.state == SignUpState.OFFERED,
+            SignUp.offer_expires_at > activity.queue_closes_at,
+        )
+        .values(offer_expires_at=activity.queue_closes_at, updated_at=work.now)
+        .execution_options(synchronize_session=False)
+    )
