@@ -189,6 +189,24 @@ def test_a_place_that_others_wait_for_is_not_taken_before_them(desk, make, froze
     assert desk.outcome([make.person(), make.person()], activity) == ["waitlisted", "waitlisted"]
 
 
+def test_who_has_too_few_points_waits_as_when_they_press_themselves(
+    desk, make, frozen, database, monkeypatch
+):
+    monkeypatch.setattr(database, "settings", database.settings.replace(credit=True))
+    starts_at = frozen.now + timedelta(days=3)
+    activity = make.activity(org=desk.org, capacity=9, starts_at=starts_at, ends_at=starts_at + timedelta(hours=1))  # fmt: skip
+    poor, rich = make.person(), make.person()
+    make.credit_entry(make.sign_up(make.activity(), poor), points=-41)
+    make.credit_entry(make.sign_up(make.activity(), rich), points=-40)
+    assert desk.outcome([poor, rich, make.person()], activity) == ["waitlisted", "confirmed", "confirmed"]
+    entry = desk.officer.get(f"/v1/activities/{activity.id}/sign-ups?state=waitlisted").json["items"][0]
+    assert entry["held_until"] == "2026-10-03T10:00:00+08:00"
+    frozen.set(starts_at - timedelta(hours=24))
+    later = make.person()
+    make.credit_entry(make.sign_up(make.activity(), later), points=-41)
+    assert desk.outcome([later], activity) == ["confirmed"]
+
+
 def test_a_lottery_takes_entries_and_review_is_passed_by_staff(desk, make):
     lottery = make.activity(org=desk.org, capacity=1, admission_mode=AdmissionMode.LOTTERY)
     assert desk.outcome([make.person(), make.person()], lottery) == ["applied", "applied"]

@@ -15,6 +15,7 @@ from engage.identity.models import Person
 from engage.orgs.access import LATER
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -69,6 +70,25 @@ def held_until(look: Context, person_id: UUID, starts_at: datetime) -> datetime 
     """Return the instant before which somebody with too few points gets no place, None when that is past or not so."""
     until = starts_at - timedelta(hours=look.settings.credit_held_hours)
     return until if look.now < until and is_held(look, person_id) else None
+
+
+def held_people(look: Context, person_ids: Sequence[UUID]) -> set[UUID]:
+    """Return who of some people has too few points to be given a place before the last hours. One statement, none when off."""
+    settings = look.settings
+    if not settings.credit:
+        return set()
+    rows = look.db.execute(
+        select(CreditEntry.person_id, func.sum(CreditEntry.points))
+        .where(
+            CreditEntry.person_id.in_(person_ids),
+            CreditEntry.fades_at > look.now,
+            CreditEntry.withdrawn_at.is_(None),
+        )
+        .group_by(CreditEntry.person_id)
+    )
+    changes = {row[0]: int(row[1]) for row in rows}
+    fewest = settings.credit_threshold - settings.credit_start
+    return {person_id for person_id in person_ids if min(0, changes.get(person_id, 0)) < fewest}
 
 
 def my_credit(look: Context) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from engage.activities.access import activity_to_manage
 from engage.activities.errors import ActivityFull, ActivityOver, QueueClosed, WrongActivityState
 from engage.activities.models import Activity, ActivityStatus, Audience, SignUpState
+from engage.activities.queries.credit import held_people
 from engage.activities.queries.imports import active_people, already_in
 from engage.activities.service import admission
 from engage.activities.service.answers import check_answers
@@ -30,6 +32,8 @@ class _Known:
     inside: set[UUID]
     belong: dict[UUID, set[Audience]]
     conflicts: dict[UUID, DomainError]
+    held: set[UUID]
+    held_until: datetime | None
 
 
 def import_people(work: Work, activity_id: UUID, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -51,7 +55,7 @@ def import_people(work: Work, activity_id: UUID, items: list[dict[str, Any]]) ->
     admission.fill(work, activity_id)  # merges pools that are due, so that the rules are those of now
     rules = read_rules_now(work, activity_id)
     known = _find_out(work, rules, [item["person_id"] for item in items])
-    # Who joins the queue now does so where every pool is full or waited for, so that this stays true to the end.
+    # Who joins the queue now does so where every pool is full or waited for, or is held back, so that this stays true to the end.
     passed_over = admission.unheld_queue(work, activity_id) if rules.pools else 0
     got: dict[UUID, SignUpState] = {}
     results = []
@@ -71,11 +75,14 @@ def import_people(work: Work, activity_id: UUID, items: list[dict[str, Any]]) ->
 
 
 def _find_out(work: Work, rules: Rules, person_ids: list[UUID]) -> _Known:
+    until = rules.starts_at - timedelta(hours=work.settings.credit_held_hours)
     return _Known(
         people=active_people(work, person_ids),
         inside=already_in(work, rules.activity_id, person_ids),
         belong=belongings(work, rules, person_ids),
         conflicts=conflicts(work, rules, person_ids),
+        held=held_people(work, person_ids),
+        held_until=until if work.now < until else None,
     )
 
 
@@ -92,6 +99,7 @@ def _joining(
         pools=check_eligible(work, rules, person, known.belong[person.id]),
         answers=check_answers(rules.questions, item["answers"], complete=False),
         passed_over=passed_over,
+        held_until=known.held_until if person.id in known.held else None,
         added_by=work.actor.id,
     )
     if person.id in known.conflicts:
