@@ -287,7 +287,8 @@ class Database:
         self.settings = settings
         self.is_sqlite = settings.is_sqlite
         self.writer = _engine(settings)
-        self.reader = _engine(settings, isolation_level="AUTOCOMMIT")
+        # Nothing is ever open on a connection that commits each statement, so none is rolled back when it returns.
+        self.reader = _engine(settings, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
         if self.is_sqlite:
             self._lock = WriterLock(Path(str(self.writer.url.database) + ".lock-writer"))
             _queue_writers(self.writer, self._lock)

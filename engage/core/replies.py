@@ -68,16 +68,18 @@ def entity_tag(version: int, body: bytes) -> str:
 
 def language() -> Language:
     """Return the language of sentences for this request: Chinese unless English is asked for."""
-    best = request.accept_languages.best_match(["zh", "en"], "zh") if request.accept_languages else "zh"
-    return Language(best)
+    if "Accept-Language" not in request.headers:
+        return Language.ZH
+    return Language(request.accept_languages.best_match(["zh", "en"], "zh"))
 
 
 def problem_response(error: DomainError) -> Response:
     """Return the RFC 9457 answer for a refusal."""
-    body = encode(error.problem(language(), g.request_id))
+    spoken = language()
+    body = encode(error.problem(spoken, g.request_id))
     response = Response(body, error.status, mimetype=PROBLEM)
     response.headers["Cache-Control"] = "no-store"
-    response.headers["Content-Language"] = language()
+    response.headers["Content-Language"] = spoken
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:  # noqa: PLR2004

@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - progress is printed
 """The measuring: applications side by side on one database, rounds interleaved and in changing order."""
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ class Measured:
     cpu_us: list[float] = field(default_factory=list)
 
 
-def prepare(url: str, *, with_history: bool = False) -> Site:
+def prepare(url: str, *, with_history: bool = False, log_level: str = "WARNING") -> Site:
     """Migrate a database and write the city into it, on request with a long past."""
-    settings = Settings(database_url=url, log_level="WARNING")
+    settings = Settings(database_url=url, log_level=log_level)
     database, app = Database(settings), create_app(settings)
     with database.writer.connect() as connection:
         schema.upgrade(connection)
@@ -82,7 +83,11 @@ class Bench:
                     servers.running(command, port, self._environment(plan, site), log)
                 )
             self._compare_answers()
-            measured = {case.name: self._measure(case) for case in chosen}
+            measured = {}
+            for case in chosen:
+                measured[case.name] = self._measure(case)
+                found = _of_case(measured[case.name], case.target)
+                print(f"{case.name}: {found['of_floor']['median']:.2f} of the floor", file=sys.stderr)
             memory = self._running["engage"].memory_mb()
         return self._summary(chosen, measured, cold, memory)
 
