@@ -171,7 +171,8 @@ def forged(settings, signature):
     good = URLSafeSerializer(key, salt="roster", signer_kwargs=salt)
     signed = good.loads(signature)
     yield "x"
-    yield signature[:-1] + ("A" if signature[-1] != "A" else "B")
+    payload, _, proof = signature.rpartition(".")
+    yield f"{payload}.{proof[::-1]}"
     yield URLSafeSerializer(settings.key("cursor"), salt="roster", signer_kwargs=salt).dumps(signed)
     yield good.dumps({**signed, "activity": ids.new_id().hex})
     yield good.dumps({**signed, "person": ids.new_id().hex})
