@@ -14,7 +14,7 @@ from engage.activities.errors import NoSuchActivity
 from engage.activities.models import Activity, ActivityStatus, CheckIn, Project, SignUp, SignUpState
 from engage.activities.queries.draw import lottery_of
 from engage.activities.queries.pools import pools_of
-from engage.activities.queries.states import attendance_of, position, state_of, takes_more
+from engage.activities.queries.states import attendance_of, not_over, position, state_of, takes_more
 from engage.core.clock import day_start
 from engage.core.db import UtcDateTime
 from engage.core.paging import Page, Pager, beyond
@@ -111,7 +111,7 @@ _FILTERS: Final[dict[str, Any]] = {
     "county": lambda: Activity.county_code == bindparam("county", type_=String()),
     "since": lambda: Activity.starts_at >= bindparam("since", type_=UtcDateTime()),
     "until": lambda: Activity.starts_at < bindparam("until", type_=UtcDateTime()),
-    "not_over": lambda: Activity.ends_at > bindparam("now", type_=UtcDateTime()),
+    "not_over": lambda: not_over(Activity.ends_at),
     "q": lambda: or_(
         Activity.title.icontains(bindparam("q", type_=String()), escape="\\"),
         Project.name.icontains(bindparam("q", type_=String()), escape="\\"),

@@ -13,7 +13,7 @@ from engage.activities.errors import NoSuchActivity, NoSuchSignUp
 from engage.activities.models import UNRANKED, Activity, ActivityStatus, CheckIn, SignUp, SignUpState
 from engage.activities.queries.activities import CARD, card, cards
 from engage.activities.queries.estimate import estimate_of
-from engage.activities.queries.states import attendance_of, position
+from engage.activities.queries.states import attendance_of, not_over, position
 from engage.core.clock import age_on, shanghai_day
 from engage.core.db import UtcDateTime
 from engage.core.paging import Page, Pager, beyond
@@ -139,7 +139,7 @@ def _my_list(*, past: bool, further: bool) -> Prepared[Any]:
     statement = (
         _my_sign_ups()
         .where(SignUp.person_id == LATER.actor.id, SignUp.state != SignUpState.CANCELLED)
-        .where(SignUp.ends_at <= LATER.now if past else SignUp.ends_at > LATER.now)
+        .where(SignUp.ends_at <= LATER.now if past else not_over(SignUp.ends_at))
     )
     keys = [SignUp.starts_at, SignUp.id]
     if further:
@@ -172,7 +172,7 @@ def _my_next() -> Prepared[Any]:
         )
         .join(Activity, Activity.id == SignUp.activity_id)
         .where(SignUp.person_id == LATER.actor.id, SignUp.state != SignUpState.CANCELLED)
-        .where(Activity.status == ActivityStatus.PUBLISHED, SignUp.ends_at > LATER.now)
+        .where(Activity.status == ActivityStatus.PUBLISHED, not_over(SignUp.ends_at))
         .subquery()
     )
     return Prepared(
