@@ -523,6 +523,17 @@ def test_terms_stay_from_the_opening_of_sign_up_on(hall, client, frozen):
     assert (third["commitment"], third["draws_at"] > second["draws_at"]) == (second["commitment"], True)
 
 
+def test_putting_the_opening_off_does_not_thaw_the_terms(hall, frozen):
+    url = hall.open()
+    hall.enter(url, 1)
+    opens_at = (frozen.now + timedelta(hours=3)).isoformat()
+    assert edit(hall, url, frozen, lambda body: body.update(sign_up_opens_at=opens_at)) == (200, None)
+    assert (
+        edit(hall, url, frozen, lambda body: body["admission"]["lottery"].update(first_time_weight=2))
+        == FROZEN
+    )
+
+
 def test_between_closing_and_draw_neither_places_nor_sign_up_move(hall, client, frozen, database):
     url = hall.open(capacity=5, pools=POOLS)
     hall.enter(url, 6)
@@ -606,21 +617,27 @@ def test_a_clock_that_is_set_back_draws_nothing_early(hall, database, frozen):
     assert draw_due(database) == 1
 
 
-def test_the_seed_of_one_activity_does_not_open_for_another_and_others_are_drawn(hall, database, frozen):
-    moved, fine = hall.open(), hall.open()
+def test_only_the_seed_that_was_committed_to_draws_and_one_that_is_lost_stops_no_other(
+    hall, database, frozen, settings
+):
+    moved, swapped, fine = hall.open(), hall.open(), hall.open()
     frozen.move(days=1, seconds=30)
-    assert close_entries_due(database) == 2
+    assert close_entries_due(database) == 3
     with database.transaction() as session:
         other = session.scalar(
             select(LotteryDraw.sealed_seed).where(LotteryDraw.activity_id == activity_id(fine))
         )
-        session.execute(
-            update(LotteryDraw).where(LotteryDraw.activity_id == activity_id(moved)).values(sealed_seed=other)
-        )
+        another = settings.keyring.seal("00" * 32, f"lottery-seed:{activity_id(swapped)}")
+        for url, sealed in ((moved, other), (swapped, another)):
+            session.execute(
+                update(LotteryDraw)
+                .where(LotteryDraw.activity_id == activity_id(url))
+                .values(sealed_seed=sealed)
+            )
     frozen.move(hours=2)
     assert draw_due(database) == 1
-    assert hall.officer.get(f"{moved}/draw").json["state"] == "closed"
-    assert hall.officer.get(f"{fine}/draw").json["state"] == "drawn"
+    states = [hall.officer.get(f"{url}/draw").json["state"] for url in (moved, swapped, fine)]
+    assert states == ["closed", "closed", "drawn"]
 
 
 def test_a_draw_tells_nothing_about_people_and_is_cheap_to_read_again(hall, client, make, as_user):
