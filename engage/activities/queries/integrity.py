@@ -92,19 +92,24 @@ def _counters() -> CTE:
     )
 
 
-def _pool_counters() -> CTE:
+def _placed_in_pools() -> CTE:
     return (
-        select(SignUp.activity_id, SignUp.pool, func.count().label("taken"))
+        select(SignUp.activity_id, SignUp.pool, SignUp.pool_mask, func.count().label("taken"))
         .where(SignUp.pool.is_not(None), SignUp.state.in_(HOLDS_PLACE))
-        .group_by(SignUp.activity_id, SignUp.pool)
-        .cte("pool_recount")
+        .group_by(SignUp.activity_id, SignUp.pool, SignUp.pool_mask)
+        .cte("placed_in_pools")
     )
 
 
 _ROWS: Final = _counters()
-_POOL_ROWS: Final = _pool_counters()
+_POOL_ROWS: Final = _placed_in_pools()
+_POOLS: Final = (
+    select(_POOL_ROWS.c.activity_id, _POOL_ROWS.c.pool, func.sum(_POOL_ROWS.c.taken).label("taken"))
+    .group_by(_POOL_ROWS.c.activity_id, _POOL_ROWS.c.pool)
+    .cte("pool_recount")
+)
 _TAKEN: Final = func.coalesce(_ROWS.c.taken, 0)
-_POOL_TAKEN: Final = func.coalesce(_POOL_ROWS.c.taken, 0)
+_POOL_TAKEN: Final = func.coalesce(_POOLS.c.taken, 0)
 _IS_ON: Final = Activity.status == ActivityStatus.PUBLISHED
 
 
@@ -113,8 +118,8 @@ def _activities(*where: ColumnElement[bool]) -> Select[UUID]:
 
 
 def _pools(*where: ColumnElement[bool]) -> Select[UUID]:
-    same = and_(_POOL_ROWS.c.activity_id == Pool.activity_id, _POOL_ROWS.c.pool == Pool.position)
-    return select(Pool.activity_id).outerjoin(_POOL_ROWS, same).where(*where)
+    same = and_(_POOLS.c.activity_id == Pool.activity_id, _POOLS.c.pool == Pool.position)
+    return select(Pool.activity_id).outerjoin(_POOLS, same).where(*where)
 
 
 def _counter(name: str) -> Callable[[datetime], Select[UUID]]:
@@ -183,10 +188,10 @@ def _outside_pools(_: datetime) -> Select[UUID]:
 
 
 def _wrong_pool(_: datetime) -> Select[UUID]:
-    is_there = exists().where(Pool.activity_id == SignUp.activity_id, Pool.position == SignUp.pool)
-    return select(SignUp.activity_id).where(
-        SignUp.pool.is_not(None),
-        or_(~is_there, SignUp.pool_mask.bitwise_rshift(SignUp.pool - 1).bitwise_and(1) == 0),
+    rows = _POOL_ROWS.c
+    is_there = exists().where(Pool.activity_id == rows.activity_id, Pool.position == rows.pool)
+    return select(rows.activity_id).where(
+        or_(~is_there, rows.pool_mask.bitwise_rshift(rows.pool - 1).bitwise_and(1) == 0)
     )
 
 
