@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -230,6 +231,15 @@ def as_user(app: Flask, make: Factory) -> Callable[..., ContractClient]:
         return client
 
     return log_in
+
+
+@pytest.fixture
+def own_log() -> Iterator[None]:
+    """For tests that run commands: these send the log to a standard error that ends with them."""
+    log = logging.getLogger("engage")
+    kept = log.handlers[:], log.level, log.propagate
+    yield
+    log.handlers[:], log.level, log.propagate = kept
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -29,12 +28,8 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_log() -> Iterator[None]:
-    """Commands send the log to their own standard error, which ends with them."""
-    log = logging.getLogger("engage")
-    kept = log.handlers[:], log.level, log.propagate
-    yield
-    log.handlers[:], log.level, log.propagate = kept
+def _own_log(own_log: None) -> None:
+    """Every test here runs commands."""
 
 
 @pytest.fixture

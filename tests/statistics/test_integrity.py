@@ -289,7 +289,7 @@ def test_a_hub_is_not_the_root(make, as_user, frozen):
 
 
 @pytest.fixture
-def doctor(database, monkeypatch, tmp_path):
+def doctor(database, monkeypatch, tmp_path, own_log):
     """Run ``engage doctor --invariants`` on the database of the tests; return its checks and its code."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ENGAGE_DATABASE_URL", database.settings.database_url)
