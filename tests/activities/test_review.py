@@ -110,7 +110,7 @@ def test_the_queue_is_by_rank_then_arrival(office):
     assert clients[6].get(f"{office.url}/sign-up").json["state"] == "confirmed", "the best rank is next"
 
 
-def test_who_waits_may_be_ranked_anew(office):
+def test_who_waits_may_be_ranked_anew_and_is_not_told_again(office, database):
     office.open(capacity=1, waitlist_capacity=9)
     _, ids = office.apply(3)
     assert office.results(*(accept(one, rank) for rank, one in enumerate(ids, 1)))[1:] == [
@@ -118,6 +118,8 @@ def test_who_waits_may_be_ranked_anew(office):
         ("waitlisted", 2),
     ]
     assert office.results(accept(ids[2], 1), accept(ids[1], 2)) == [("waitlisted", 1), ("waitlisted", 2)]
+    with database.reading() as db:
+        assert len(db.scalars(select(OutboxEntry.seq)).all()) == 3
 
 
 def test_repeating_decisions_gives_the_same_and_tells_nobody_twice(office, database, frozen):
