@@ -114,7 +114,9 @@ class Bench:
         answers = {key: client.get(path, headers=headers).get_data() for key, path in reads.items()}
         sign_up = f"/v1/activities/{site.open()}/sign-up"
         answers["sign-up"] = client.put(sign_up, json={}, headers=headers).get_data()
-        answers["check-in"] = b'{"checked_in_at":"2026-10-01T15:01:00+08:00","method":"code"}'
+        answers["check-in"] = (
+            b'{"checked_in_at":"2026-10-01T15:01:00+08:00","method":"code","arrived_at":"2026-10-01T15:01:00+08:00","left_at":null}'
+        )
         file = self._folder / "plan"
         file.write_bytes(pickle.dumps({"sql": statements, "answers": answers}))
         return file
@@ -136,11 +138,19 @@ class Bench:
                     continue  # its people are chosen anew each time
                 self._compare(
                     *request,
-                    {f"/body/{name}" for name in ("id", "created_at", "request_id", "checked_in_at")},
+                    {
+                        f"/body/{name}"
+                        for name in ("id", "created_at", "request_id", "checked_in_at", "arrived_at")
+                    },
                 )
 
     def _compare(self, to_floor: bytes, to_service: bytes, but: set[str]) -> None:
-        floor = _flat(_body(self._running["floor"].port, to_floor))
+        try:
+            floor = _flat(_body(self._running["floor"].port, to_floor))
+        except json.JSONDecodeError:
+            raise RuntimeError(
+                f"the floor fell:\n{(self._folder / 'floor.log').read_text()[-3000:]}"
+            ) from None
         service = _flat(_body(self._running["engage"].port, to_service))
         if floor.keys() != service.keys():
             raise RuntimeError(f"the floor has other fields: {floor.keys() ^ service.keys()}")

@@ -14,7 +14,7 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from engage.activities.models import Activity, CheckIn, SignUp, SignUpState
-from engage.activities.service import check_in
+from engage.activities.service import codes
 from engage.core import clock
 from engage.core.config import Settings
 from engage.core.db import Database
@@ -140,7 +140,7 @@ def _check_in(site: Site) -> Asked:
     now = clock.now()
     activity_id = site.open(starts_at=now + timedelta(hours=1), sign_up_closes_at=now)
     site.fill(activity_id, confirmed=EACH)
-    code = check_in._code_at(site.settings, activity_id, check_in._step(clock.now()))
+    code = codes._code_at(site.settings, activity_id, codes._step(clock.now()))
     body = b'{"code":"%s"}' % code.encode()
     return Asked(
         [

@@ -13,7 +13,7 @@ import os
 import pickle
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,6 +21,7 @@ from uuid import UUID
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from engage.activities.service.codes import _STEPS_IN_SHIFT, shift_key
 from engage.core import ids
 from engage.core.config import Settings
 from tests.benchmarks import floor_db as sql
@@ -71,7 +72,7 @@ class Floor:
         self._db: sql.Postgres | sql.Sqlite = (
             sql.Sqlite(settings) if settings.is_sqlite else sql.Postgres(settings)
         )
-        self._secret, self._code_key = settings.key("cursor"), settings.key("check-in-code")
+        self._secret, self._settings = settings.key("cursor"), settings
         self.extensions = {"engage.database": self}
 
     def dispose(self, *, close: bool = True) -> None:
@@ -131,6 +132,7 @@ class Floor:
         (
             summary, org_id, org, county_codes, questions, service_minutes, status_reason, closing_summary, version, *terms,
             can_manage, sign_up_id, state, turn, created_at, _, offer_expires_at, held_until, decision_reason, checked_in_at,
+            _, _,
         ) = row[23:]  # fmt: skip
         mine = None
         if sign_up_id is not None:
@@ -167,7 +169,7 @@ class Floor:
         return {
             "admission": {
                 "mode": mode, "overlap": overlap, "applied": applied, "pools": [], "pools_merge_at": at(merge_at),
-                "pools_merged": bool(merged),
+                "pools_merged": bool(merged), "lottery": None,
             },
             "waitlist": {
                 "offer_window_minutes": before(offers_from), "offer_minutes": offer_minutes, "closes_minutes": before(queue_closes),
@@ -229,23 +231,18 @@ class Floor:
 
     def _check_in(self, code: str, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         self._known(values)
-        status, starts_at, ends_at, sign_up_id, state, checked_in_at = self._db.run(sql.FOR_CHECK_IN, values)[
-            0
-        ]
-        now = datetime.now(UTC)
-        opens_at = self._db.at(starts_at) - timedelta(hours=2)
-        if status != "published" or not opens_at <= now < self._db.at(ends_at) or state != "confirmed":
-            raise RuntimeError("the benchmark does not ask this")
-        if checked_in_at is None:
-            self._check_code(code, values["activity"], int(now.timestamp()) // _CODE_SECONDS)
-            with self._db.alone():
-                ((checked_in_at,),) = self._db.check_in({**values, "sign_up": sign_up_id})
-        return "200 OK", {"checked_in_at": self._db.at(checked_in_at), "method": "code"}
+        self._check_code(code, values["activity"], int(time.time()) // _CODE_SECONDS)
+        with self._db.alone():
+            rows = self._db.check_in(values)
+        method, *times = (rows or self._db.run(sql.CHECKED_IN, values))[0]
+        names = ("checked_in_at", "arrived_at", "left_at")
+        return "200 OK", {"method": method, **dict(zip(names, map(self._db.at, times), strict=True))}
 
     def _check_code(self, code: str, activity_id: Any, step: int) -> None:
-        about = activity_id.bytes if isinstance(activity_id, UUID) else bytes.fromhex(activity_id)
+        about = activity_id if isinstance(activity_id, UUID) else UUID(activity_id)
         for at in (step, step - 1):
-            digest = hmac.digest(self._code_key, about + at.to_bytes(8), hashlib.sha256)
+            key = shift_key(self._settings, about, at // _STEPS_IN_SHIFT)
+            digest = hmac.digest(key, at.to_bytes(8), hashlib.sha256)
             if hmac.compare_digest(code.encode(), base64.b32encode(digest[:5])):
                 return
         raise RuntimeError("a wrong code")

@@ -26,6 +26,7 @@ from engage.core.db import WriterLock
 from tests.benchmarks.sql import Role
 
 SHANGHAI = timezone(timedelta(hours=8))
+_OPENS = timedelta(hours=2)  # check-in, before the start
 
 CALLER = """
 SELECT person.name, person.birth_on, person.hometown_code, person.current_code, person.status,
@@ -99,16 +100,15 @@ RETURNING person_id
 TELL = """
 INSERT INTO outbox (person_id, kind, params, created_at, available_at) VALUES (:promoted, 'sign_up_promoted', :params, :now, :now)
 """
-FOR_CHECK_IN = """
-SELECT activity.status, activity.starts_at, activity.ends_at, sign_up.id, sign_up.state, check_in.checked_in_at
-FROM activity LEFT JOIN sign_up ON sign_up.activity_id = activity.id AND sign_up.person_id = :person AND sign_up.state <> 'cancelled'
-LEFT JOIN check_in ON check_in.activity_id = activity.id AND check_in.person_id = :person
-WHERE activity.id = :activity
-"""
 CHECK_IN = """
 INSERT INTO check_in (activity_id, person_id, sign_up_id, method, checked_in_at, arrived_at, updated_at)
-SELECT :activity, :person, id, 'code', :now, :now, :now FROM sign_up WHERE id = :sign_up AND state = 'confirmed' {share}
-ON CONFLICT (activity_id, person_id) DO NOTHING RETURNING checked_in_at
+SELECT :activity, :person, sign_up.id, 'code', :now, :now, :now FROM sign_up JOIN activity ON activity.id = sign_up.activity_id
+WHERE sign_up.activity_id = :activity AND person_id = :person AND state = 'confirmed' AND status = 'published'
+AND activity.starts_at <= :opened AND activity.ends_at > :now {share}
+ON CONFLICT (activity_id, person_id) DO NOTHING RETURNING method, checked_in_at, arrived_at, left_at
+"""
+CHECKED_IN = """
+SELECT method, checked_in_at, arrived_at, left_at FROM check_in WHERE activity_id = :activity AND person_id = :person
 """
 
 
@@ -159,11 +159,12 @@ class Postgres:
         yield
 
     def check_in(self, values: dict[str, Any]) -> list[Any]:
-        return self.run(CHECK_IN.format(share="FOR SHARE"), values)
+        return self.run(CHECK_IN.format(share="FOR SHARE OF sign_up"), values)
 
     @staticmethod
     def values(person: UUID, session: UUID, activity: UUID | None) -> dict[str, Any]:
-        return {"person": person, "session": session, "activity": activity, "now": datetime.now(UTC), "id": ids.new_id()}  # fmt: skip
+        now = datetime.now(UTC)
+        return {"person": person, "session": session, "activity": activity, "now": now, "opened": now + _OPENS, "id": ids.new_id()}  # fmt: skip
 
     at = staticmethod(lambda value: value)
     id = staticmethod(lambda value: value)
@@ -242,8 +243,11 @@ class Sqlite:
 
     @staticmethod
     def values(person: UUID, session: UUID, activity: UUID | None) -> dict[str, Any]:
-        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-        return {"person": person.hex, "session": session.hex, "activity": activity and activity.hex, "now": now, "id": ids.new_id().hex}  # fmt: skip
+        now = datetime.now(UTC)
+        return {
+            "person": person.hex, "session": session.hex, "activity": activity and activity.hex, "now": f"{now:%Y-%m-%d %H:%M:%S.%f}",
+            "opened": f"{now + _OPENS:%Y-%m-%d %H:%M:%S.%f}", "id": ids.new_id().hex,
+        }  # fmt: skip
 
     @staticmethod
     def at(value: str | None) -> datetime | None:
