@@ -292,3 +292,42 @@ def test_a_whole_life_goes_as_the_model_says(house):
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
+
+
+# Lives that chance meets rarely: how one begins, then what happens in it.
+LIVES = {
+    "nobody passes the queue at night": (
+        {"starts": DAY + 510, "begins": 1310, "first": [0, 1]},
+        [("something_becomes_due", True, False), ("leave", 0), ("sign_up", 2), ("look", 1), ("settle",)],
+    ),
+    "nor once it should have closed": (
+        {"starts": DAY + 960, "begins": DAY + 840, "first": [0, 1]},
+        [("time_passes", 60, False), ("leave", 0), ("sign_up", 2), ("settle",), ("sign_up", 2)],
+    ),
+    "who is held back takes their turn in time": (
+        {"starts": DAY + 960, "begins": 600, "window": 60, "first": [0]},
+        [
+            ("hold_back", 1, 60), ("sign_up", 2), ("leave", 0), ("sign_up", 0), ("time_passes", 60, True),
+            ("leave", 2), ("look", 1), ("look", 0),
+        ],
+    ),
+    "an offer sleeps at night": (
+        {"starts": DAY + 960, "begins": 1310, "first": [0, 1, 2]},
+        [
+            ("leave", 0), ("time_passes", 150, True), ("look", 1), ("something_becomes_due", False, True),
+            ("something_becomes_due", False, True), ("accept", 1), ("look", 2), ("accept", 2),
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("life", LIVES)
+def test_lives_that_chance_meets_rarely(house, life):
+    begin, steps = LIVES[life]
+    machine = type("Machine", (LifeMachine,), {"house": house})()
+    shape = {"sizes": (0, 1), "turns": 4, "overflow": False, "window": 1440, "merges_before": None}
+    machine.begin(**{**shape, **begin})
+    for name, *values in steps:
+        getattr(machine, name)(*values)
+        machine.rows_and_counters_are_those_of_the_model()
+    machine.teardown()
