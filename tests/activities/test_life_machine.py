@@ -21,7 +21,7 @@ from engage.core.clock import SHANGHAI
 from engage.orgs.models import Role
 
 MIDNIGHT = datetime(2026, 10, 1, tzinfo=SHANGHAI)
-BEGIN, START, END = 600, DAY + 960, DAY + 1080  # 10:00, then 16:00 and 18:00 the day after
+OPENS = 480  # 08:00 on the first day
 PEOPLE = 6
 person = st.integers(0, PEOPLE - 1)
 
@@ -41,28 +41,37 @@ class LifeMachine(RuleBasedStateMachine):
 
     @initialize(
         sizes=st.tuples(st.integers(0, 2), st.integers(1, 2)),
-        turns=st.integers(0, 4),
+        turns=st.integers(1, 4),
         overflow=st.booleans(),
-        merge_at=st.sampled_from([None, None, DAY + 600, DAY + 900, DAY + 990]),
-        offers_from=st.sampled_from([960, 1200, DAY + 900]),
+        starts=st.sampled_from(
+            [DAY + 960, DAY + 510]
+        ),  # 16:00, or 08:30 after a night in which the queue closes
+        window=st.sampled_from([60, 420, 1440]),
+        merges_before=st.sampled_from([None, None, 30, 120, 600]),
+        begins=st.sampled_from([600, 1310, DAY + 60, DAY + 440, DAY + 840]),
+        first=st.lists(person, unique=True, max_size=PEOPLE),
     )
-    def begin(self, sizes, turns, overflow, merge_at, offers_from):
+    def begin(self, sizes, turns, overflow, starts, window, merges_before, begins, first):
         house = self.house
-        house.clock.set(at(BEGIN))
+        self.starts, self.ends = starts, starts + 120
+        begins = min(begins, starts - 61)
+        house.clock.set(at(begins))
+        merge_at = None if merges_before is None else starts - merges_before
         places = list(sizes) if merge_at else [sum(sizes)]
-        self.model = Life(places, turns, offers_from, START - 60, START, END, merge_at, BEGIN)
+        offers_from = starts - window
+        self.model = Life(places, turns, offers_from, starts - 60, starts, self.ends, merge_at, begins)
         self.overflow = overflow
         self.activity = house.make.activity(
             house.org,
             project_id=house.project.id,
             capacity=sum(sizes),
             waitlist_capacity=turns,
-            starts_at=at(START),
-            ends_at=at(END),
-            sign_up_opens_at=at(0),
-            sign_up_closes_at=at(START),
+            starts_at=at(self.starts),
+            ends_at=at(self.ends),
+            sign_up_opens_at=at(OPENS),
+            sign_up_closes_at=at(self.starts),
             offers_from_at=at(offers_from),
-            queue_closes_at=at(START - 60),
+            queue_closes_at=at(self.starts - 60),
             pools_merged=merge_at is None,
             pools_merge_at=at(merge_at) if merge_at else None,
         )
@@ -76,6 +85,8 @@ class LifeMachine(RuleBasedStateMachine):
                 values = {**pool, "audience": Audience(pool["audience"]), "capacity": size}
                 house.make.add(Pool(activity_id=self.activity.id, position=position, **values))
         self.url = f"/v1/activities/{self.activity.id}"
+        for who in first:
+            self.sign_up(who)
 
     def pools_for(self, who: int) -> tuple[int, ...]:
         if not self.shape:
@@ -143,16 +154,16 @@ class LifeMachine(RuleBasedStateMachine):
             "org_id": str(activity.org_id),
             "place_name": "文化广场",
             "county_code": "140502",
-            "starts_at": at(START).isoformat(),
-            "ends_at": at(END).isoformat(),
-            "sign_up_opens_at": at(0).isoformat(),
-            "sign_up_closes_at": at(START).isoformat(),
+            "starts_at": at(self.starts).isoformat(),
+            "ends_at": at(self.ends).isoformat(),
+            "sign_up_opens_at": at(OPENS).isoformat(),
+            "sign_up_closes_at": at(self.starts).isoformat(),
             "capacity": sum(sizes),
             "waitlist_capacity": model.turns,
             "admission": {"pools": pools, "pools_merge_at": at(model.merge_at).isoformat()}
             if pools
             else None,
-            "waitlist": {"offer_window_minutes": START - model.offers_from, "closes_minutes": 60},
+            "waitlist": {"offer_window_minutes": self.starts - model.offers_from, "closes_minutes": 60},
         }
         answer = self.house.officer.put(self.url, json=body, headers={"If-Match": "*"})
         assert (answer.status_code == 200) == taken, answer.json
@@ -177,18 +188,18 @@ class LifeMachine(RuleBasedStateMachine):
     def time_passes(self, minutes, worker):
         self._go_to(self.model.now + minutes, worker=worker)
 
-    @rule(step=st.integers(0, 2), past=st.booleans(), worker=st.booleans())
-    def something_becomes_due(self, step, past, worker):
-        """Go to one of the next instants at which a rule changes, or a minute beyond."""
+    @rule(past=st.booleans(), worker=st.booleans())
+    def something_becomes_due(self, past, worker):
+        """Go to the next instant at which a rule changes, or a minute beyond."""
         model = self.model
-        instants = {model.offers_from, model.merge_at, model.queue_closes, START, 1320, DAY + 480}
+        instants = {model.offers_from, model.merge_at, model.queue_closes, self.starts, 1320, DAY + 480}
         instants |= {instant for row in model.rows for instant in (row.expires, row.held_until)}
-        ahead = sorted(instant for instant in instants if instant is not None and instant > model.now)
+        ahead = [instant for instant in instants if instant is not None and instant > model.now]
         if ahead:
-            self._go_to(ahead[min(step, len(ahead) - 1)] + past, worker=worker)
+            self._go_to(min(ahead) + past, worker=worker)
 
     def _go_to(self, minute, *, worker):
-        if minute < END:
+        if minute < self.ends:
             self.model.now = minute
             self.house.clock.set(at(minute))
             if worker:
@@ -276,8 +287,47 @@ def test_a_whole_life_goes_as_the_model_says(house):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=20,
+            max_examples=30,
             stateful_step_count=25,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
+
+
+# Lives that chance meets rarely: how one begins, then what happens in it.
+LIVES = {
+    "nobody passes the queue at night": (
+        {"starts": DAY + 510, "begins": 1310, "first": [0, 1]},
+        [("something_becomes_due", True, False), ("leave", 0), ("sign_up", 2), ("look", 1), ("settle",)],
+    ),
+    "nor once it should have closed": (
+        {"starts": DAY + 960, "begins": DAY + 840, "first": [0, 1]},
+        [("time_passes", 60, False), ("leave", 0), ("sign_up", 2), ("settle",), ("sign_up", 2)],
+    ),
+    "who is held back takes their turn in time": (
+        {"starts": DAY + 960, "begins": 600, "window": 60, "first": [0]},
+        [
+            ("hold_back", 1, 60), ("sign_up", 2), ("leave", 0), ("sign_up", 0), ("time_passes", 60, True),
+            ("leave", 2), ("look", 1), ("look", 0),
+        ],
+    ),
+    "an offer sleeps at night": (
+        {"starts": DAY + 960, "begins": 1310, "first": [0, 1, 2]},
+        [
+            ("leave", 0), ("time_passes", 150, True), ("look", 1), ("something_becomes_due", False, True),
+            ("something_becomes_due", False, True), ("accept", 1), ("look", 2), ("accept", 2),
+        ],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("life", LIVES)
+def test_lives_that_chance_meets_rarely(house, life):
+    begin, steps = LIVES[life]
+    machine = type("Machine", (LifeMachine,), {"house": house})()
+    shape = {"sizes": (0, 1), "turns": 4, "overflow": False, "window": 1440, "merges_before": None}
+    machine.begin(**{**shape, **begin})
+    for name, *values in steps:
+        getattr(machine, name)(*values)
+        machine.rows_and_counters_are_those_of_the_model()
+    machine.teardown()

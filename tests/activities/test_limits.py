@@ -63,40 +63,36 @@ def test_the_refusal_says_the_limit_and_holds_for_staff_too(stage):
     assert (added.status_code, added.json["code"]) == (409, "daily_limit_reached")
 
 
+SECOND = timedelta(seconds=1)
+NIGHT, NEXT_DAY = MONDAY + 24 * HOUR - SECOND, MONDAY + 24 * HOUR
+SUNDAY, NEXT_MONDAY = MONDAY + timedelta(days=7) - SECOND, MONDAY + timedelta(days=7)
+
+
+def both_ways(*pairs):
+    """Return each pair of starts in either order of pressing, with whether the second is one too many."""
+    return [(*order, together) for *pair, together in pairs for order in (pair, pair[::-1])]
+
+
 @pytest.mark.parametrize(
-    ("start", "is_same_day"),
-    [
-        (MONDAY, True),
-        (MONDAY + 24 * HOUR - timedelta(seconds=1), True),
-        (MONDAY - timedelta(seconds=1), False),
-        (MONDAY + 24 * HOUR, False),
-    ],
-    ids=["midnight", "a second before the next", "a second before midnight", "the next midnight"],
+    ("first", "second", "is_same_day"),
+    both_ways((MONDAY, NIGHT, True), (MONDAY - SECOND, MONDAY, False), (NIGHT, NEXT_DAY, False)),
 )
-def test_a_day_is_one_in_shanghai(stage, start, is_same_day):
+def test_a_day_is_one_in_shanghai(stage, first, second, is_same_day):
     project = stage.project(daily_limit=1)
-    assert stage.press(stage.activity(project, MONDAY + 12 * HOUR)) == "confirmed"
-    assert stage.press(stage.activity(project, start)) == (
-        "daily_limit_reached" if is_same_day else "confirmed"
-    )
+    assert stage.press(stage.activity(project, first)) == "confirmed"
+    expected = "daily_limit_reached" if is_same_day else "confirmed"
+    assert stage.press(stage.activity(project, second)) == expected
 
 
 @pytest.mark.parametrize(
-    ("start", "is_same_week"),
-    [
-        (MONDAY, True),
-        (MONDAY + timedelta(days=7, seconds=-1), True),
-        (MONDAY - timedelta(seconds=1), False),
-        (MONDAY + timedelta(days=7), False),
-    ],
-    ids=["Monday", "late on Sunday", "the Sunday before", "the next Monday"],
+    ("first", "second", "is_same_week"),
+    both_ways((MONDAY, SUNDAY, True), (MONDAY - SECOND, MONDAY, False), (SUNDAY, NEXT_MONDAY, False)),
 )
-def test_a_week_is_from_monday_to_sunday_in_shanghai(stage, start, is_same_week):
+def test_a_week_is_from_monday_to_sunday_in_shanghai(stage, first, second, is_same_week):
     project = stage.project(weekly_limit=1)
-    assert stage.press(stage.activity(project, MONDAY + timedelta(days=3))) == "confirmed"
-    assert stage.press(stage.activity(project, start)) == (
-        "weekly_limit_reached" if is_same_week else "confirmed"
-    )
+    assert stage.press(stage.activity(project, first)) == "confirmed"
+    expected = "weekly_limit_reached" if is_same_week else "confirmed"
+    assert stage.press(stage.activity(project, second)) == expected
 
 
 def test_both_limits_hold(stage):
