@@ -220,3 +220,13 @@ def test_whoever_is_held_lets_others_pass_until_their_time(lecture, make, as_use
     with database.reading() as db:
         assert db.execute(select(Activity.taken, Activity.waiting, Activity.held)).one() == (2, 1, 0)
         assert db.scalar(select(SignUp.held_until).where(SignUp.person_id == held.id)) is None
+
+
+def test_an_offer_of_an_activity_that_was_called_off_cannot_be_accepted(queue, frozen, database):
+    activity, holder, first, *_ = queue
+    frozen.set(START - 10 * HOUR)
+    holder.delete(url(activity))
+    with database.transaction() as session:
+        session.get(Activity, activity.id).status = "cancelled"
+    answer = first.post(url(activity, "sign-up/acceptance"))
+    assert (answer.status_code, answer.json["code"]) == (409, "activity_cancelled")

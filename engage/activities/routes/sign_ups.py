@@ -102,7 +102,7 @@ def leave_activity(work: Work, activity_id: UUID) -> None:
 
 @api.operation(
     "POST", "/activities/{activity_id}/sign-up/acceptance", access=member, zh="确认为我保留的名额", returns=SignUpOut,
-    refuses=[NoSuchActivity, NoOffer, OfferExpired],
+    refuses=[NoSuchActivity, ActivityCancelled, NoOffer, OfferExpired],
 )  # fmt: skip
 def accept_offer(work: Work, activity_id: UUID) -> dict[str, Any]:
     """Accept the place that is kept for the caller.
@@ -145,7 +145,7 @@ def list_sign_ups(look: Look, activity_id: UUID, query: dict[str, Any]) -> Page:
 
 @api.operation(
     "POST", "/activities/{activity_id}/sign-ups", access=staff, zh="代为报名", body=AddPersonIn, returns=StaffSignUpOut, status=201,
-    refuses=[NoSuchActivity, NotAllowed, NoSuchPerson, WrongActivityState, ActivityOver, ActivityFull, QueueClosed, *_NOT_FOR_YOU], idempotent=True,
+    refuses=[NoSuchActivity, NotAllowed, NoSuchPerson, WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, QueueClosed, *_NOT_FOR_YOU], idempotent=True,
 )  # fmt: skip
 def add_person(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Sign somebody up as staff, also outside the sign-up window."""

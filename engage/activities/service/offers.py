@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import select, update
 
-from engage.activities.errors import NoOffer, OfferExpired
-from engage.activities.models import CancelCause, SignUp, SignUpState
+from engage.activities.errors import ActivityCancelled, NoOffer, OfferExpired
+from engage.activities.models import Activity, ActivityStatus, CancelCause, SignUp, SignUpState
 from engage.activities.queries.sign_ups import my_sign_up
 from engage.activities.service import admission
 
@@ -23,9 +23,14 @@ def accept(work: Work, activity_id: UUID) -> dict[str, Any]:
         NoSuchActivity: not published.
         NoOffer: no place is kept for them.
         OfferExpired: too late.
+        ActivityCancelled: there is nothing to come to.
 
     """
     admission.lock(work, activity_id)
+    if work.session.scalar(select(Activity.status).where(Activity.id == activity_id)) is (
+        ActivityStatus.CANCELLED
+    ):
+        raise ActivityCancelled
     latest = work.session.execute(
         select(SignUp.id, SignUp.state, SignUp.offered_at, SignUp.offer_expires_at, SignUp.cancel_cause)
         .where(SignUp.activity_id == activity_id, SignUp.person_id == work.actor.id)

@@ -23,7 +23,15 @@ from engage.activities.errors import (
     SignUpNotOpen,
     WrongActivityState,
 )
-from engage.activities.models import Activity, ActivityStatus, CancelCause, CheckIn, SignUp, SignUpState
+from engage.activities.models import (
+    Activity,
+    ActivityStatus,
+    AdmissionMode,
+    CancelCause,
+    CheckIn,
+    SignUp,
+    SignUpState,
+)
 from engage.activities.queries import sign_ups
 from engage.activities.queries.credit import held_until
 from engage.activities.queries.states import attendance_of
@@ -248,7 +256,7 @@ def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
         NoSuchPerson: no active person has this id.
-        WrongActivityState, ActivityOver, ActivityFull, QueueClosed: it takes nobody now.
+        WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, QueueClosed: it takes nobody now.
         ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly, NoPoolForYou: it does not take this person.
         Overlaps, DailyLimitReached, WeeklyLimitReached: their other sign-ups keep them from it.
         InvalidInput: answers that do not fit.
@@ -268,6 +276,8 @@ def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[
     rules = read_rules_now(work, activity_id)
     joining = _joining(work, rules, person, given, complete=False)
     got = _let_in(work, rules, replace(joining, added_by=work.actor.id))
+    if got.state is None and activity.admission_mode is AdmissionMode.LOTTERY and not activity.drawn:
+        raise SignUpClosed  # the entries are those that the draw will be checked against
     if got.state is None:
         raise _no_room(got.facts, work.now)
     _tell(work, activity, person_id, got.state)
