@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 
 from engage.activities.models import Activity, SignUp
+from engage.activities.service import due
 from engage.activities.service.due import advance_due
 from engage.core.clock import SHANGHAI
 from engage.messages.models import OutboxEntry
@@ -230,3 +232,18 @@ def test_an_offer_of_an_activity_that_was_called_off_cannot_be_accepted(queue, f
         session.get(Activity, activity.id).status = "cancelled"
     answer = first.post(url(activity, "sign-up/acceptance"))
     assert (answer.status_code, answer.json["code"]) == (409, "activity_cancelled")
+
+
+def test_an_activity_that_cannot_be_settled_does_not_stop_the_others(queue, frozen, database, monkeypatch):
+    activity, holder, *_ = queue
+    frozen.set(START - 10 * HOUR)
+    holder.delete(url(activity))
+    frozen.move(hours=2)
+
+    def fail(*_):
+        raise IntegrityError("UPDATE", {}, Exception("constraint"))
+
+    monkeypatch.setattr(due, "_expire_offers", fail)
+    assert due.expire_offers(database) == 0
+    monkeypatch.undo()
+    assert due.expire_offers(database) == 1

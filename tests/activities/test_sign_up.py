@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from types import SimpleNamespace
 
 import pytest
 from counting import count_statements
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from engage.activities.models import Activity, ActivityStatus, SignUpState
-from engage.activities.service import admission
+from engage.activities.models import Activity, ActivityStatus, CancelCause, SignUpState
+from engage.activities.service import admission, rules
 from engage.activities.service import sign_up as service
 from engage.core import ids
+from engage.core.db import Work
 from engage.identity.models import PersonStatus
 from engage.messages.models import OutboxEntry
-from engage.orgs.models import MembershipStatus
+from engage.orgs.models import MembershipStatus, Role
 
 
 def url(activity, rest="sign-up"):
@@ -325,3 +327,53 @@ def test_a_session_that_ended_shows_nothing_personal_any_more(as_user, make, cli
     mine.post("/v1/auth/logout")
     assert mine.get(url(activity, "")[:-1]).json["code"] == "session_ended"
     assert client.get(url(activity, "")[:-1]).json["my_sign_up"] is None
+
+
+def test_an_activity_taken_back_meanwhile_is_not_found(as_user, make, database):
+    """Its rules are still known to this process; they let nobody in."""
+    activity = make.activity()
+    as_user(make.person().id).put(url(activity), json={})
+    with database.transaction() as session:
+        session.get(Activity, activity.id).status = ActivityStatus.DRAFT
+    answer = as_user(make.person().id).put(url(activity), json={})
+    assert (answer.status_code, answer.json["code"]) == (404, "no_such_activity")
+
+
+def test_whoever_meets_another_version_each_time_may_try_again(as_user, make, monkeypatch):
+    activity, client = make.activity(), as_user(make.person().id)
+    known = rules.rules_of
+
+    def older(look, activity_id):
+        return replace(known(look, activity_id), version=0)
+
+    monkeypatch.setattr(service, "rules_of", older)
+    answer = client.put(url(activity), json={})
+    assert (answer.status_code, answer.json["code"]) == (409, "conflicting_change")
+
+
+def test_rules_are_kept_of_so_many_activities_only(as_user, make, monkeypatch):
+    monkeypatch.setattr(rules, "_KEPT", 1)
+    client = as_user(make.person().id)
+    for activity in (make.activity(), make.activity()):
+        assert client.put(url(activity), json={}).json["state"] == "confirmed"
+        assert len(rules._rules) == 1
+
+
+def test_staff_enter_somebody_in_a_lottery(as_user, make):
+    org = make.org()
+    activity = make.activity(org, admission_mode="lottery")
+    officer = as_user(make.staff(Role.OFFICER, org=org).id)
+    answer = officer.post(url(activity, "sign-ups"), json={"person_id": str(make.person().id)})
+    assert (answer.status_code, answer.json["state"]) == (201, "applied")
+
+
+def test_a_look_at_no_activity_sees_nothing(make, database):
+    with database.transaction() as session:
+        assert admission.seen(session, ids.new_id(), make.person().id).facts is None
+
+
+def test_another_fault_of_ending_a_sign_up_is_not_taken_for_presence(make, database, frozen, settings):
+    sign_up = make.sign_up(make.activity())
+    stranger = SimpleNamespace(id=ids.new_id())
+    with pytest.raises(IntegrityError), database.transaction() as session:
+        admission.end(Work(session, stranger, frozen.now, settings), sign_up.id, CancelCause.LEFT)

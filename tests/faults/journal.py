@@ -83,10 +83,14 @@ class Journal:
         """Return once so many definite answers have been given."""
         self._wait(lambda: len(self.answers) >= count, seconds)
 
-    def wait_for_failures(self, count: int = 1, seconds: float = 60) -> None:
-        """Return once so many more tries than now have failed."""
-        wanted = sum(self.failures.values()) + count
-        self._wait(lambda: sum(self.failures.values()) >= wanted, seconds)
+    def failure_count(self) -> int:
+        """Return how many tries have failed so far."""
+        return sum(self.failures.values())
+
+    def wait_for_failures(self, count: int = 1, *, since: int | None = None, seconds: float = 60) -> None:
+        """Return once so many more tries have failed than had ``since``, read before the fault, or than have now."""
+        wanted = (self.failure_count() if since is None else since) + count
+        self._wait(lambda: self.failure_count() >= wanted, seconds)
 
     def _wait(self, condition: Any, seconds: float) -> None:
         with self._changed:

@@ -70,16 +70,17 @@ def kill_postgres(rush: Rush) -> float:
 def cut_connections(rush: Rush) -> float:
     """``pg_terminate_backend`` of every connection of the service, again and again."""
     for _ in range(_CUTS):
+        before = rush.journal.failure_count()
         _on_backends(rush, "pg_terminate_backend")
-        rush.journal.wait_for_failures()
+        rush.journal.wait_for_failures(since=before)
     return now()
 
 
 def cancel_statements(rush: Rush) -> float:
     """``pg_cancel_backend`` of whatever statement runs, until somebody was told to come back: what a time-out does."""
-    before = sum(rush.journal.failures.values())
+    before = rush.journal.failure_count()
     deadline = now() + 30
-    while sum(rush.journal.failures.values()) == before and now() < deadline:
+    while rush.journal.failure_count() == before and now() < deadline:
         _on_backends(rush, "pg_cancel_backend")
     return now()
 
@@ -93,8 +94,9 @@ def lose_messages(rush: Rush) -> float:
 
 def lose_clients(rush: Rush) -> float:
     """Clients that close their sockets before or in the middle of the answer, and come back."""
+    before = rush.journal.failure_count()
     rush.walk_away = True
-    rush.journal.wait_for_failures(4)
+    rush.journal.wait_for_failures(4, since=before)
     return now()
 
 
@@ -128,9 +130,10 @@ HANGING = """
 def fill_disk(rush: Rush) -> float:
     """The disk of the SQLite file is full until somebody was told to come back, then there is room again."""
     disk, workers = rush.stage.disk, rush.stage.service.workers
+    before = rush.journal.failure_count()
     try:
         disk.fill(workers)
-        rush.journal.wait_for_failures(_REFUSALS)
+        rush.journal.wait_for_failures(_REFUSALS, since=before)
     finally:
         disk.free(workers)
     return now()

@@ -121,9 +121,7 @@ def check_in(look: Look, activity_id: UUID, code: str) -> dict[str, Any]:
         raise CheckInCodeInvalid
     if facts.state is None:
         raise NoSuchSignUp
-    if facts.state is not SignUpState.CONFIRMED:
-        raise SignUpNotConfirmed
-    raise ConflictingChange
+    raise ConflictingChange if facts.state is SignUpState.CONFIRMED else SignUpNotConfirmed
 
 
 def check_out(look: Look, activity_id: UUID, code: str) -> dict[str, Any]:

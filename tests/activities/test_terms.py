@@ -1,0 +1,82 @@
+"""Terms that do not fit together, and changes of them that come too late."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from engage.orgs.models import Role
+
+
+@pytest.fixture
+def desk(frozen, make, as_user):
+    """An officer who writes activities."""
+
+    class Desk:
+        org = make.org()
+        project = make.project(org)
+        officer = as_user(make.staff(Role.OFFICER, org=org).id)
+
+        def body(self, **values):
+            now = frozen.now
+            return {
+                "title": "青年夜校",
+                "project_id": str(self.project.id),
+                "org_id": str(self.org.id),
+                "place_name": "文化广场",
+                "county_code": "140502",
+                "starts_at": (now + timedelta(days=3)).isoformat(),
+                "ends_at": (now + timedelta(days=3, hours=2)).isoformat(),
+                "sign_up_opens_at": now.isoformat(),
+                "sign_up_closes_at": (now + timedelta(days=2)).isoformat(),
+                "capacity": 2,
+                **values,
+            }
+
+        def refused(self, **values):
+            answer = self.officer.post("/v1/activities", json=self.body(**values))
+            assert answer.status_code == 422
+            return [(issue["pointer"], issue["code"]) for issue in answer.json["errors"]]
+
+    return Desk()
+
+
+def test_the_queue_does_not_close_before_offers_begin(desk):
+    waitlist = {"offer_window_minutes": 30, "closes_minutes": 60}
+    assert desk.refused(waitlist=waitlist) == [("/waitlist/closes_minutes", "too_large")]
+
+
+def test_pools_are_one_by_the_end(desk, frozen):
+    pools = [{"name": "全部", "audience": "everybody", "capacity": 2}]
+    late = (frozen.now + timedelta(days=4)).isoformat()
+    found = desk.refused(admission={"pools": pools, "pools_merge_at": late})
+    assert found == [("/admission/pools_merge_at", "bad_order")]
+
+
+def test_the_city_says_what_an_activity_leaves_out(desk):
+    made = desk.officer.post("/v1/activities", json=desk.body()).json
+    assert made["waitlist"] == {
+        "offer_window_minutes": 1440,
+        "offer_minutes": 120,
+        "closes_minutes": 60,
+        "quiet_from": "22:00",
+        "quiet_until": "08:00",
+    }
+    assert (made["admission"]["mode"], made["admission"]["overlap"]) == ("first_come", "warn")
+
+
+def test_the_way_places_are_given_stands_still_once_somebody_is_in(desk, make, as_user):
+    made = desk.officer.post("/v1/activities", json=desk.body())
+    url = made.headers["Location"]
+    desk.officer.post(f"{url}/publication")
+    as_user(make.person().id).put(f"{url}/sign-up", json={})
+    answer = desk.officer.put(url, json=desk.body(admission={"mode": "review"}), headers={"If-Match": "*"})
+    assert (answer.status_code, answer.json["code"]) == (409, "admission_frozen")
+
+
+def test_a_lottery_whose_draw_was_never_prepared_becomes_first_come(desk, make):
+    activity = make.activity(desk.org, admission_mode="lottery")
+    url = f"/v1/activities/{activity.id}"
+    answer = desk.officer.put(url, json=desk.body(), headers={"If-Match": "*"})
+    assert (answer.status_code, answer.json["admission"]["mode"]) == (200, "first_come")
