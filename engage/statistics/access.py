@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import or_, select
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from engage.core.db import Context
 
 
+_ANSWER_FOR_ALL: Final = (Role.PLATFORM_ADMIN, Role.ANALYST)
+
+
 def countable(look: Context) -> ColumnElement[bool]:
     """Return the condition that an activity is in the caller's figures.
 
@@ -27,17 +30,17 @@ def countable(look: Context) -> ColumnElement[bool]:
 
 
 def require_whole(look: Context) -> None:
-    """Refuse a reader of what is about the whole installation: not only about what is below a node.
+    """Refuse a reader of what is about the whole installation, in counts: it is for ops and for whoever answers for all of it.
 
     Raises:
-        NotAllowed: the caller is no platform administrator, and reads no figures of a tree from its root.
+        NotAllowed: the caller is neither an analyst nor a platform administrator, and reads no figures of a tree from its root.
 
     """
     at_a_root = RoleGrant.role.in_(ROLES[Permission.READ_FIGURES]) & Org.parent_id.is_(None)
     held = (
         select(RoleGrant.id)
         .join(Org, Org.id == RoleGrant.org_id)
-        .where(live_grant(look.actor.id, look.now), or_(RoleGrant.role == Role.PLATFORM_ADMIN, at_a_root))
+        .where(live_grant(look.actor.id, look.now), or_(RoleGrant.role.in_(_ANSWER_FOR_ALL), at_a_root))
     )
     if not look.db.scalar(select(held.exists())):
         raise NotAllowed
