@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +31,7 @@ def _direct():
 
 def test_every_dependency_is_locked_by_hash():
     entries = re.findall(
-        r"^([a-z0-9._-]+)==[^\s\\]+[^\\\n]*\\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)",
+        r"^([a-z0-9._-]+)(?:\[[a-z0-9,._-]+\])?==[^\s\\]+[^\\\n]*\\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)",
         LOCK,
         re.MULTILINE,
     )
@@ -37,6 +39,20 @@ def test_every_dependency_is_locked_by_hash():
     assert len(locked) == len(re.findall(r"==\d", LOCK))
     assert _direct() <= locked
     assert "://" not in LOCK
+
+
+def test_an_extra_is_locked_as_it_is_asked_for():
+    """Else pip, which counts `name[extra]` and `name` as two, takes the newest of the former and finds no hash for it."""
+    asked = set()
+    for name in re.findall(r"^([a-z0-9._-]+)[\[=]", LOCK, re.MULTILINE):
+        with contextlib.suppress(PackageNotFoundError):  # for another system
+            asked.update(
+                needed.split("]")[0] + "]"
+                for needed in requires(name) or ()
+                if "[" in needed and "extra ==" not in needed
+            )
+    assert "coverage[toml]" in asked
+    assert asked <= set(re.findall(r"^([a-z0-9._-]+\[[a-z0-9,._-]+\])==", LOCK, re.MULTILINE))
 
 
 def test_nothing_is_pinned_for_those_who_install_the_package():
