@@ -7,7 +7,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
@@ -38,7 +38,7 @@ from engage.core.errors import (
     MethodNotAllowed,
     NoSuchAddress,
 )
-from engage.core.replies import compress, problem_response
+from engage.core.replies import compress, problem_response, this_request
 from engage.identity import caller
 from engage.wechat.gateway import WeChatGateway
 from engage.wechat.tokens import DatabaseTokenStore
@@ -93,34 +93,38 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _begin() -> None:
-    g.started = time.perf_counter()
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else ids.new_id().hex
-    g.caller = None
-    g.statements = [0]
-    json_logging.statements.set(g.statements)
+    started = time.perf_counter()
+    given = request.environ.get("HTTP_X_REQUEST_ID")
+    named = given and _REQUEST_ID.fullmatch(given)
+    request_id = named[0] if named else ids.new_id().hex
+    json_logging.current.set(json_logging.Trace(request_id, started))
 
 
 def _finish(response: Response) -> Response:
-    response.headers["X-Request-Id"] = g.request_id
+    trace, asked = json_logging.current.get(), this_request()
+    response.headers["X-Request-Id"] = trace.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     response = compress(response)
     log.info(
         "request",
         extra={
             "fields": {
-                "request_id": g.request_id,
-                "method": request.method,
+                "request_id": trace.request_id,
+                "method": asked.method,
                 # The template, never the address: ids, codes and search texts stay out of the log.
-                "route": request.url_rule.rule if request.url_rule else None,
-                "caller": str(g.caller.person_id) if g.caller else None,
+                "route": asked.url_rule.rule if asked.url_rule else None,
+                "caller": str(trace.caller.person_id) if trace.caller else None,
                 "status": response.status_code,
-                "ms": round((time.perf_counter() - g.started) * 1000, 2),
-                "sql": g.statements[0],
+                "ms": round((time.perf_counter() - trace.started) * 1000, 2),
+                "sql": trace.statements,
             }
         },
     )
     return response
+
+
+def _request_id() -> str:
+    return json_logging.current.get().request_id
 
 
 def _answer_errors(app: Flask) -> None:
@@ -148,16 +152,16 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _database_error(error: Exception) -> Response:
-    log.warning("database", exc_info=error, extra={"fields": {"request_id": g.request_id}})
+    log.warning("database", exc_info=error, extra={"fields": {"request_id": _request_id()}})
     return problem_response(DatabaseBusy())
 
 
 def _integrity_error(error: IntegrityError) -> Response:
     # A race that the use case did not name: the constraint held, nothing was changed, the caller may read again.
-    log.warning("integrity", exc_info=error, extra={"fields": {"request_id": g.request_id}})
+    log.warning("integrity", exc_info=error, extra={"fields": {"request_id": _request_id()}})
     return problem_response(ConflictingChange())
 
 
 def _unexpected(error: Exception) -> Response:
-    log.error("unexpected", exc_info=error, extra={"fields": {"request_id": g.request_id}})
+    log.error("unexpected", exc_info=error, extra={"fields": {"request_id": _request_id()}})
     return problem_response(InternalError())

@@ -300,11 +300,9 @@ class Database:
             yield session
             session.commit()
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """Yield an AUTOCOMMIT connection: each statement sees what is committed when it begins."""
-        with self.reader.connect() as connection:
-            yield connection
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Return the context of an AUTOCOMMIT connection: each statement sees what is committed when it begins."""
+        return self.reader.connect()
 
     @contextmanager
     def atomic(self) -> Iterator[None]:

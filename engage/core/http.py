@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import orjson
-from flask import current_app, g, request
-from marshmallow import ValidationError
+from flask import current_app, request
 
 from engage.core import clock, idempotency
-from engage.core.db import Database, Errand, Look, Nobody, Version, Work
-from engage.core.errors import (
-    DomainError,
-    InvalidInput,
-    InvalidJson,
-    Issue,
-    UnsupportedMediaType,
-    VersionConflict,
-    VersionRequired,
-)
-from engage.core.replies import JSON, answered, empty, repeated
-from engage.core.schemas import issues_of, read_id
+from engage.core.arguments import arguments_of, sent
+from engage.core.db import Database, Errand, Look, Nobody, Work
+from engage.core.errors import DomainError
+from engage.core.logging import current
+from engage.core.replies import answered, empty, problem_response, repeated, this_request
 from engage.core.wire import dumper, encode
 
 if TYPE_CHECKING:
@@ -40,7 +29,6 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "/v1"
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+)\}")
-_MAX_PATH_PARAMETER: Final = 64
 
 
 class Access(Protocol):
@@ -209,11 +197,14 @@ def _serve(operation: Operation) -> Callable[..., Response]:
     run = {Mode.WRITE: _write, Mode.ERRAND: _run_errand}.get(operation.mode, _read)
 
     def serve(**path: str) -> Response:
-        identity = operation.access.identify()
-        g.caller = identity
-        arguments = _arguments(operation, path)
-        database: Database = current_app.extensions["engage.database"]
-        return run(operation, dump, database, identity, arguments)
+        try:
+            identity = operation.access.identify()
+            current.get().caller = identity
+            arguments = arguments_of(operation, path)
+            database: Database = current_app.extensions["engage.database"]
+            return run(operation, dump, database, identity, arguments)
+        except DomainError as refusal:
+            return problem_response(refusal)
 
     return serve
 
@@ -270,7 +261,7 @@ def _write(
     key = request.headers.get("Idempotency-Key") if operation.idempotent else None
     if key is not None:
         idempotency.check_key(key)
-        request_print = idempotency.fingerprint(request.method, request.full_path, _sent())
+        request_print = idempotency.fingerprint(request.method, request.full_path, sent(this_request()))
     with database.transaction() as session:
         now = clock.now()
         work = Work(session, operation.access.load(session, identity, now), now, database.settings)
@@ -301,94 +292,3 @@ def _answer(operation: Operation, payload: Any, body: bytes) -> Response:
     if operation.tag_from:
         response.headers["ETag"] = payload[operation.tag_from]
     return response
-
-
-def _arguments(operation: Operation, path: dict[str, str]) -> dict[str, Any]:
-    arguments: dict[str, Any] = {}
-    issues: list[Issue] = []
-    for name, value in path.items():
-        try:
-            arguments[name] = read_id(value) if name.endswith("_id") else _path_text(value)
-        except ValidationError as error:
-            issues += issues_of(error.messages, f"/{name}")
-    if operation.query:
-        arguments["query"] = _query(operation.query, issues)
-    if operation.body:
-        arguments["body"] = _body(operation.body, issues)
-    if issues:
-        raise InvalidInput(*issues)
-    if operation.if_match:
-        arguments["version"] = _expected_version(required=operation.if_match is not IfMatch.OPTIONAL)
-    return arguments
-
-
-def _path_text(value: str) -> str:
-    if len(value) > _MAX_PATH_PARAMETER or not value.isprintable():
-        raise ValidationError("bad_characters")
-    return value
-
-
-def _query(schema: type[Query], issues: list[Issue]) -> dict[str, Any]:
-    values, found = _read_query(schema, tuple(request.args.items(multi=True)))
-    issues += found
-    return values.copy()
-
-
-@lru_cache(maxsize=1024)
-def _read_query(
-    schema: type[Query], given: tuple[tuple[str, str], ...]
-) -> tuple[dict[str, Any], tuple[Issue, ...]]:
-    """Return what a query string means and what is wrong with it: the same whoever asks, and many ask the same."""
-    times = Counter(name for name, _ in given)
-    issues = [Issue(f"/{name}", "not_unique") for name, count in times.items() if count > 1]
-    values = _load(schema, dict(reversed(given)), issues)
-    return values, tuple(issues)
-
-
-def _body(schema: type[In], issues: list[Issue]) -> dict[str, Any]:
-    if request.mimetype != JSON:
-        raise UnsupportedMediaType
-    try:
-        data = orjson.loads(_sent())
-    except orjson.JSONDecodeError:
-        raise InvalidJson from None
-    return _load(schema, data, issues)
-
-
-def _sent() -> bytes:
-    """Return the body, read by its length: to read on to the end takes a fresh buffer of 64 KB even for ``{}``."""
-    if "sent" not in g:
-        length, whole = request.content_length, b""
-        if length is None:
-            whole = request.get_data()
-        while length and (piece := request.stream.read(length - len(whole))):
-            whole += piece
-        g.sent = whole
-    sent: bytes = g.sent
-    return sent
-
-
-@cache
-def _instance(schema: type[In | Query]) -> In | Query:
-    """Return one instance for all requests: making one costs as much as using it."""
-    return schema()
-
-
-def _load(schema: type[In | Query], data: Any, issues: list[Issue]) -> dict[str, Any]:
-    try:
-        return cast("dict[str, Any]", _instance(schema).load(data))
-    except ValidationError as error:
-        issues += issues_of(error.messages)
-        return {}
-
-
-def _expected_version(*, required: bool) -> Version | None:
-    given = request.headers.get("If-Match")
-    if given is None and required:
-        raise VersionRequired
-    if given is None or given.strip() == "*":
-        return None
-    version = Version.named(given)
-    if version is None:
-        raise VersionConflict
-    return version

@@ -116,13 +116,13 @@ def test_more_than_one_row_is_not_none_or_one(database):
         Prepared(two).one_or_none(connection, {})
 
 
-def test_a_statement_that_runs_again_and_again_keeps_few_cursors(database):
+def test_a_connection_keeps_few_statements(database):
     with database.reading() as connection:
-        for number in range(60):
+        for number in range(100):
             assert Prepared(select(literal(f"{number}").label(f"n{number}"))).all(connection, {}) == [
                 (str(number),)
             ]
-        assert len(connection.connection.info["engage.cursors"]) <= 24
+        assert len(connection.connection.info["engage.statements"]) == 48
 
 
 def test_it_is_counted_as_any_statement(app, database):

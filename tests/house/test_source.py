@@ -24,7 +24,7 @@ COMMITS = {
     "engage/cli/database.py",
 }  # the latter commits migrations, which are not a Work
 CLOCKS = {"engage/core/clock.py"}
-HTTP = {"routes.py", "caller.py", "http.py", "replies.py", "app.py"}
+HTTP = {"routes.py", "caller.py", "http.py", "arguments.py", "replies.py", "app.py"}
 
 every_file = pytest.mark.parametrize("path", ENGAGE, ids=lambda path: str(path.relative_to(ROOT)))
 
