@@ -102,8 +102,8 @@ def _begin() -> None:
 
 def _finish(response: Response) -> Response:
     trace, asked = json_logging.current.get(), this_request()
-    response.headers["X-Request-Id"] = trace.request_id
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.add("X-Request-Id", trace.request_id)
+    response.headers.add("X-Content-Type-Options", "nosniff")
     response = compress(response)
     log.info(
         "request",

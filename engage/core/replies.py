@@ -54,21 +54,28 @@ def answered(
     media_type: str = JSON,
 ) -> Response:
     """Return a body, JSON unless said otherwise; with ``cache_control`` under an ETag, and 304 when the client has these very bytes."""
-    response = Response(body, status, mimetype=media_type)
+    response = Response(body, status, content_type=media_type)
+    add = response.headers.add  # to set one looks through all there are
     if location:
-        response.headers["Location"] = location
+        add("Location", location)
     if cache_control is None:
-        response.headers["Cache-Control"] = "no-store"
+        add("Cache-Control", "no-store")
         return response
     tag = entity_tag(version, body)
-    response.headers["Cache-Control"] = cache_control
-    response.headers["ETag"] = tag
-    response.headers["Vary"] = "Authorization, Accept-Encoding"
-    held = {given.strip().removeprefix("W/") for given in request.headers.get("If-None-Match", "").split(",")}
-    if tag in held and request.method in ("GET", "HEAD"):
+    add("Cache-Control", cache_control)
+    add("ETag", tag)
+    add("Vary", "Authorization, Accept-Encoding")
+    if _is_held(tag, this_request()):
         response.status_code = 304
         response.set_data(b"")
     return response
+
+
+def _is_held(tag: str, asked: Request) -> bool:
+    held = asked.environ.get("HTTP_IF_NONE_MATCH")
+    if held is None or asked.method not in ("GET", "HEAD"):
+        return False
+    return tag in {given.strip().removeprefix("W/") for given in held.split(",")}
 
 
 def entity_tag(version: int, body: bytes) -> str:
@@ -78,18 +85,19 @@ def entity_tag(version: int, body: bytes) -> str:
 
 def language() -> Language:
     """Return the language of sentences for this request: Chinese unless English is asked for."""
-    if "Accept-Language" not in request.headers:
+    asked = this_request()
+    if "HTTP_ACCEPT_LANGUAGE" not in asked.environ:
         return Language.ZH
-    return Language(request.accept_languages.best_match(["zh", "en"], "zh"))
+    return Language(asked.accept_languages.best_match(["zh", "en"], "zh"))
 
 
 def problem_response(error: DomainError) -> Response:
     """Return the RFC 9457 answer for a refusal."""
     spoken = language()
     body = encode(error.problem(spoken, current.get().request_id))
-    response = Response(body, error.status, mimetype=PROBLEM)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Content-Language"] = spoken
+    response = Response(body, error.status, content_type=PROBLEM)
+    response.headers.add("Cache-Control", "no-store")
+    response.headers.add("Content-Language", spoken)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:  # noqa: PLR2004
@@ -100,10 +108,10 @@ def problem_response(error: DomainError) -> Response:
 def compress(response: Response) -> Response:
     """Gzip an answer above 1 KB when the client takes it."""
     if (
-        response.direct_passthrough
+        "gzip" not in this_request().environ.get("HTTP_ACCEPT_ENCODING", "")
+        or response.direct_passthrough
         or response.is_streamed
         or "Content-Encoding" in response.headers
-        or "gzip" not in request.headers.get("Accept-Encoding", "")
         or response.mimetype not in (JSON, PROBLEM, "text/html", "application/yaml")
     ):
         return response

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from flask import current_app, request
+from flask import current_app
 from flask_jwt_extended import JWTManager, create_access_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import PyJWTError
@@ -19,6 +19,7 @@ from engage.core import clock
 from engage.core.config import TokenAlgorithm
 from engage.core.errors import NotLoggedIn
 from engage.core.prepared import Prepared
+from engage.core.replies import this_request
 from engage.identity.access import refuse_inactive
 from engage.identity.errors import AccountClosed, AccountSuspended, SessionEnded, TokenExpired, TokenInvalid
 from engage.identity.models import AuthSession, Person
@@ -138,7 +139,7 @@ def _verify(header: str) -> Identity:
 
 
 def _identity() -> Identity | None:
-    header = request.headers.get("Authorization")
+    header = this_request().environ.get("HTTP_AUTHORIZATION")
     if header is None:
         return None
     verified: dict[str, Identity] = current_app.extensions[_CACHE]
