@@ -101,7 +101,7 @@ class Settings:
     bind: str = "127.0.0.1:8000"
     workers: int = 2
     threads: int = 4
-    pin_workers: bool = False
+    pin_workers: bool | None = None  # None: when there is a worker for each processor
 
     @property
     def is_production(self) -> bool:
@@ -186,6 +186,10 @@ def _flag(value: str) -> bool:
     if value not in ("0", "1"):
         raise ValueError("must be 0 or 1")
     return value == "1"
+
+
+def _flag_or_auto(value: str) -> bool | None:
+    return None if value == "auto" else _flag(value)
 
 
 def _one_of(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
@@ -276,7 +280,7 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "bind": _text,
     "workers": _whole(1, 64),
     "threads": _whole(1, 64),
-    "pin_workers": _flag,
+    "pin_workers": _flag_or_auto,
 }
 
 # Read by the test run, not by the service.

@@ -58,7 +58,7 @@ def _options() -> argparse.Namespace:
     add("--rounds", type=int, default=5, help="measurements of each case and application (default 5)")
     add("--seconds", type=float, default=3.0, help="length of each measurement that repeats (default 3)")
     add("--connections", type=int, default=16, help="keep-alive connections of the client (default 16)")
-    add("--pin", action="store_true", help="bind each worker to a processor (ENGAGE_PIN_WORKERS)")
+    add("--pin", choices=("auto", "0", "1"), default="auto", help="ENGAGE_PIN_WORKERS of all servers")
     add(
         "--history",
         action="store_true",

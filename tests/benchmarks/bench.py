@@ -96,7 +96,7 @@ class Bench:
         return {
             **kept,
             "ENGAGE_DATABASE_URL": site.settings.database_url.replace("+psycopg", ""),
-            "ENGAGE_PIN_WORKERS": "1" if self._options.pin else "0",
+            "ENGAGE_PIN_WORKERS": self._options.pin,
             "BENCHMARK_PLAN": str(plan),
             "PYTHONPATH": str(servers.ROOT),
         }

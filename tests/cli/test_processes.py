@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -68,10 +69,45 @@ def test_a_worker_that_has_hardly_begun_can_be_stopped():
     inherited = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         config = importlib.import_module("engage.gunicorn_config")
-        config.post_fork(None, SimpleNamespace(app=SimpleNamespace(wsgi=lambda: app), age=1))
+        config.post_fork(None, SimpleNamespace(app=SimpleNamespace(wsgi=lambda: app), processor=None))
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGTERM, inherited)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="this system binds no process to a processor"
+)
+@pytest.mark.parametrize(("pin", "bound"), [("0", False), ("auto", True), ("1", True)])
+def test_workers_as_many_as_processors_have_one_each(start, database_url, pin, bound):
+    port, processors = free_port(), os.sched_getaffinity(0)
+    process = start(
+        "serve",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--workers",
+        len(processors),
+        database_url=database_url,
+        pin_workers=pin,
+    )
+    until(lambda: get(port, "/healthz")[0] == 200 and len(process.children()) == len(processors))
+    first = process.children()
+    expected = [{processor} if bound else processors for processor in sorted(processors)]
+    until(lambda: sorted(map(os.sched_getaffinity, process.children()), key=sorted) == expected)
+    os.kill(first[0], signal.SIGKILL)  # who comes after it takes its processor
+    until(lambda: len(process.children()) == len(processors) and set(process.children()) != set(first))
+    until(lambda: sorted(map(os.sched_getaffinity, process.children()), key=sorted) == expected)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="this system binds no process to a processor"
+)
+def test_workers_in_another_number_are_left_to_the_system(start, database_url):
+    port = free_port()
+    workers = len(os.sched_getaffinity(0)) + 1
+    process = start("serve", "--bind", f"127.0.0.1:{port}", "--workers", workers, database_url=database_url)
+    until(lambda: get(port, "/healthz")[0] == 200 and len(process.children()) == workers)
+    assert all(os.sched_getaffinity(pid) == os.sched_getaffinity(0) for pid in process.children())
 
 
 def test_ctrl_c_ends_every_process(server):
