@@ -6,7 +6,8 @@ statement, the expansion of IN lists, an execution context, the description of t
 For a detail of 40 columns that is 350 against 80 µs (docs/performance.md).
 
 On PostgreSQL, where a statement is its own transaction, libpq executes it in one call. A cursor of the driver sends,
-waits and reads in turn, and gives the interpreter to another thread each time, some six times for a statement.
+waits and reads in turn, and gives the interpreter to another thread each time, some six times for a statement. In
+longer transactions the driver has to know what is prepared: it forgets all of it at each rollback.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast, 
 
 from psycopg import OperationalError, RawCursor, errors
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -38,6 +39,7 @@ _KEPT: Final = "engage.statements"
 _MOST_KEPT: Final = 48
 # With its cursors for plain SQL this driver needs not look for values in a statement, each time anew when it is long.
 _RAW: Final = "psycopg"
+_NOT_PREPARED: Final = b"26000"
 
 
 class Prepared(Generic[R]):
@@ -179,19 +181,28 @@ class _AtOnce:
         self._name = name
         self._transformer = Transformer(connection)
         self._formats = [PyFormat.TEXT] * parameters
-        self._result = self._checked(self._pgconn.prepare(name, sql.encode()))
+        self._prepare(sql)
 
     @property
     def description(self) -> list[tuple[str, int]]:
         return [("", self._result.ftype(index)) for index in range(self._result.nfields)]
 
-    def execute(self, _sql: str, parameters: Sequence[Any], /) -> None:
+    def execute(self, sql: str, parameters: Sequence[Any], /) -> None:
         values: Any = self._transformer.dump_sequence(parameters, self._formats)
-        self._result = self._checked(self._pgconn.exec_prepared(self._name, values))
+        result = self._pgconn.exec_prepared(self._name, values)
+        if (
+            result.error_field(DiagnosticField.SQLSTATE) == _NOT_PREPARED
+        ):  # any more: somebody said DEALLOCATE ALL
+            self._prepare(sql)
+            result = self._pgconn.exec_prepared(self._name, values)
+        self._result = self._checked(result)
 
     def fetchall(self) -> list[Any]:
         self._transformer.set_pgresult(self._result)
         return self._transformer.load_rows(0, self._result.ntuples, tuple)
+
+    def _prepare(self, sql: str) -> None:
+        self._result = self._checked(self._pgconn.prepare(self._name, sql.encode()))
 
     def _checked(self, result: PGresult) -> PGresult:
         if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):

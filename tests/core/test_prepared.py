@@ -8,8 +8,9 @@ from uuid import UUID
 
 import pytest
 from counting import count_statements
-from sqlalchemy import Uuid, bindparam, insert, literal, select, text
+from sqlalchemy import Uuid, bindparam, insert, literal, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.orm import Session
 from test_bad_input import required_query
 from world import World
 
@@ -110,6 +111,17 @@ def test_on_a_session_it_sees_what_was_not_yet_flushed(database):
     assert found == [("新来的",)]
 
 
+def test_on_a_session_it_is_rolled_back_with_it_even_as_its_first_statement(database, make):
+    person = make.person(name="原来的")
+    rename = Prepared(update(Person).where(Person.id == bindparam("who")).values(name="改过的"))
+    for _ in range(2):  # prepared anew, and prepared already
+        with Session(database.writer) as session:
+            rename.all(session, {"who": person.id})
+            session.rollback()
+    with database.reading() as connection:
+        assert connection.scalar(select(Person.name).where(Person.id == person.id)) == "原来的"
+
+
 def test_more_than_one_row_is_not_none_or_one(database):
     two = select(literal(1)).union_all(select(literal(2)))
     with database.reading() as connection, pytest.raises(ValueError, match="too many values"):
@@ -123,6 +135,16 @@ def test_a_connection_keeps_few_statements(database):
                 (str(number),)
             ]
         assert len(connection.connection.info["engage.statements"]) == 48
+
+
+def test_a_connection_that_forgot_its_statements_learns_them_again(database):
+    if database.is_sqlite:
+        return
+    with database.reading() as connection:
+        one = Prepared(select(literal("1").label("one")))
+        one.all(connection, {})
+        connection.exec_driver_sql("DEALLOCATE ALL")
+        assert one.all(connection, {}) == [("1",)]
 
 
 def test_it_is_counted_as_any_statement(app, database):
