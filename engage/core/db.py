@@ -286,9 +286,11 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.is_sqlite = settings.is_sqlite
-        self.writer = _engine(settings)
+        # The driver forgets, and makes the server forget, all that is prepared at each rollback: it shall prepare nothing of
+        # its own there, so that what ``core.prepared`` prepares stays.
+        self.writer = _engine(settings, {"prepare_threshold": None})
         # Nothing is ever open on a connection that commits each statement, so none is rolled back when it returns.
-        self.reader = _engine(settings, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+        self.reader = _engine(settings, {}, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
         if self.is_sqlite:
             self._lock = WriterLock(Path(str(self.writer.url.database) + ".lock-writer"))
             _queue_writers(self.writer, self._lock)
@@ -322,7 +324,7 @@ class Database:
         self.reader.dispose(close=close)
 
 
-def _engine(settings: Settings, **options: Any) -> Engine:
+def _engine(settings: Settings, driver: dict[str, Any], **options: Any) -> Engine:
     if settings.is_sqlite:
         engine = create_engine(settings.database_url, connect_args={"timeout": _WAIT_SECONDS}, **options)
         event.listen(engine, "connect", _configure_sqlite(settings))
@@ -337,7 +339,12 @@ def _engine(settings: Settings, **options: Any) -> Engine:
             pool_size=settings.database_pool_size,
             max_overflow=2,
             pool_timeout=_WAIT_SECONDS,
-            connect_args={"options": session_options, "application_name": "engage", "connect_timeout": 5},
+            connect_args={
+                "options": session_options,
+                "application_name": "engage",
+                "connect_timeout": 5,
+                **driver,
+            },
             **options,
         )
     event.listen(engine, "before_cursor_execute", count_statement)

@@ -5,9 +5,8 @@ connections and names the errors. What is left out is what it works out anew at 
 statement, the expansion of IN lists, an execution context, the description of the columns and a result with rows.
 For a detail of 40 columns that is 350 against 80 µs (docs/performance.md).
 
-On PostgreSQL, where a statement is its own transaction, libpq executes it in one call. A cursor of the driver sends,
-waits and reads in turn, and gives the interpreter to another thread each time, some six times for a statement. In
-longer transactions the driver has to know what is prepared: it forgets all of it at each rollback.
+On PostgreSQL libpq executes it in one call. A cursor of the driver sends, waits and reads in turn, and gives the
+interpreter to another thread each time, some six times for a statement.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast, 
 
 from psycopg import OperationalError, RawCursor, errors
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatus
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -174,9 +173,10 @@ class _Sent(Protocol):
 
 
 class _AtOnce:
-    """A statement prepared on a connection of psycopg that commits each statement: sent, waited for and read by libpq."""
+    """A statement prepared on a connection of psycopg: sent, waited for and read by libpq."""
 
     def __init__(self, connection: psycopg.Connection[Any], sql: str, name: bytes, parameters: int) -> None:
+        self._connection = connection
         self._pgconn = connection.pgconn
         self._name = name
         self._transformer = Transformer(connection)
@@ -188,11 +188,11 @@ class _AtOnce:
         return [("", self._result.ftype(index)) for index in range(self._result.nfields)]
 
     def execute(self, sql: str, parameters: Sequence[Any], /) -> None:
+        self._begin()
         values: Any = self._transformer.dump_sequence(parameters, self._formats)
         result = self._pgconn.exec_prepared(self._name, values)
-        if (
-            result.error_field(DiagnosticField.SQLSTATE) == _NOT_PREPARED
-        ):  # any more: somebody said DEALLOCATE ALL
+        if result.error_field(DiagnosticField.SQLSTATE) == _NOT_PREPARED and self._connection.autocommit:
+            # Any more: somebody said DEALLOCATE ALL.
             self._prepare(sql)
             result = self._pgconn.exec_prepared(self._name, values)
         self._result = self._checked(result)
@@ -201,7 +201,13 @@ class _AtOnce:
         self._transformer.set_pgresult(self._result)
         return self._transformer.load_rows(0, self._result.ntuples, tuple)
 
+    def _begin(self) -> None:
+        """Begin the transaction that the driver would begin with its first statement."""
+        if not self._connection.autocommit and self._pgconn.transaction_status == TransactionStatus.IDLE:
+            self._checked(self._pgconn.exec_(b"BEGIN"))
+
     def _prepare(self, sql: str) -> None:
+        self._begin()
         self._result = self._checked(self._pgconn.prepare(self._name, sql.encode()))
 
     def _checked(self, result: PGresult) -> PGresult:
@@ -233,7 +239,7 @@ def _sent(connection: Connection, plan: _Plan, kept: dict[str, _Sent]) -> _Sent:
     driver: Any = connection.connection.dbapi_connection
     if connection.dialect.driver != _RAW:
         sent: _Sent = driver.cursor()
-    elif driver.autocommit and len(kept) < _MOST_KEPT:
+    elif len(kept) < _MOST_KEPT:
         sent = _AtOnce(driver, plan.sql, b"engage_%d" % len(kept), len(plan.given))
     else:
         sent = RawCursor(driver)
