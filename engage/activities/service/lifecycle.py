@@ -25,7 +25,7 @@ from engage.activities.service import admission, consequences, hours
 from engage.activities.service.cuts import take_back
 from engage.activities.service.lottery import set_lottery
 from engage.activities.service.moves import follow_start
-from engage.activities.service.terms import set_pools, terms_of
+from engage.activities.service.terms import is_used, set_pools, terms_of
 from engage.core.errors import InvalidInput, Issue, NotAllowed
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
@@ -65,8 +65,8 @@ def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     activity = Activity(**values)
     work.session.add(activity)
     work.session.flush()
-    set_pools(work, activity, _pools(body))
-    set_lottery(work, activity, body)
+    set_pools(work, activity, _pools(body), used=False)
+    set_lottery(work, activity, body.get("admission"), values)
     work.session.flush()
     return read_activity(work, activity.id)
 
@@ -189,13 +189,14 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
     ):
         raise ActivityNotEditable
     values = _checked(work, body, activity)
-    _refuse_losses(activity, values, may_cut=may_cut)
+    used = is_used(work, activity.id)
+    _refuse_losses(activity, values, used=used, may_cut=may_cut)
     before = consequences.concerned(work, activity.id)
     moved = _moved(activity, values)
     pools = _pools(body)
     cut = take_back(work, activity, values["capacity"], pools) if may_cut else 0
-    set_lottery(work, activity, body)
-    set_pools(work, activity, pools)
+    set_lottery(work, activity, body.get("admission"), values)
+    set_pools(work, activity, pools, used=used)
     # A shorter queue is set after the new places have emptied it.
     turns = values.pop("waitlist_capacity")
     later = values["starts_at"] - activity.starts_at
@@ -212,8 +213,8 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
     return consequences.of_edit(before, consequences.concerned(work, activity.id), moved)
 
 
-def _refuse_losses(activity: Activity, values: dict[str, Any], *, may_cut: bool) -> None:
-    if activity.taken + activity.waiting + activity.applied:
+def _refuse_losses(activity: Activity, values: dict[str, Any], *, used: bool, may_cut: bool) -> None:
+    if used:
         if values["questions"] != activity.questions:
             raise QuestionsFrozen
         if values["admission_mode"] is not activity.admission_mode:
