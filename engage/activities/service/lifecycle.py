@@ -21,7 +21,7 @@ from engage.activities.errors import (
 )
 from engage.activities.models import Activity, ActivityStatus, Project, ProjectStatus
 from engage.activities.queries.activities import read_activity
-from engage.activities.service import admission, consequences, hours
+from engage.activities.service import admission, consequences, due, hours
 from engage.activities.service.cuts import take_back
 from engage.activities.service.lottery import set_lottery
 from engage.activities.service.moves import follow_start
@@ -165,17 +165,14 @@ def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: 
     activity.accept_version(version)
     found = replace(work, activity, body, may_cut=consequences.names_preview(version))
     consequences.accept(found, version)
-    if found.losers:
-        _tell(work, activity, found.losers, MessageKind.PLACE_WITHDRAWN)
-    if found.moved:
-        people = [effect.person_id for effect in found.effects]
-        starts_at = activity.starts_at.isoformat()
-        _tell(work, activity, people, MessageKind.ACTIVITY_CHANGED, starts_at=starts_at)
+    consequences.tell(work, activity, found)
     return read_activity(work, activity_id)
 
 
 def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bool) -> Consequences:
     """Write a body over a locked activity, give or take back places, and return what that meant for people.
+
+    Where the queue is closed by the new terms, it is closed here and now: turns end, and so does what stood until then.
 
     Raises:
         ActivityNotEditable: over, cancelled or summarised.
@@ -208,6 +205,8 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
         activity.status, activity.status_reason = ActivityStatus.DRAFT, None
     work.session.flush()
     follow_start(work, activity, later)
+    if work.now >= activity.queue_closes_at:
+        due.close_queue(work, activity.id, tells=False)
     admission.fill(work, activity.id)
     _set_turns(work, activity, turns, cut)
     return consequences.of_edit(before, consequences.concerned(work, activity.id), moved)
