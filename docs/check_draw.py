@@ -1,43 +1,28 @@
 """Check a draw: python check_draw.py draw.json, the answer of GET /v1/activities/{id}/draw. See draw.md."""
 
 import fileinput
-import hashlib
 import json
 import sys
 import uuid
+from hashlib import sha256
 
 draw = json.loads("".join(fileinput.input(encoding="utf-8")))
-seed = bytes.fromhex(draw["seed"] or sys.exit("not drawn yet"))
-by_id = sorted(draw["entries"], key=lambda entry: entry["entry"])
-text = "".join(f"{entry['entry']} {entry['weight']} {entry['pools']}\n" for entry in by_id)
-start = seed + b"\0" + (draw["public_value"] or "").encode() + b"\0"
-order = {pool["position"]: (pool["overflow_rank"] or 0, pool["position"]) for pool in draw["pools"]}
-free = {pool["position"]: pool["capacity"] for pool in draw["pools"]} or {0: draw["capacity"]}
-
-
-def value(entry: dict) -> bytes:
-    own = start + uuid.UUID(entry["entry"]).bytes
-    return min(hashlib.sha256(own + bytes([k])).digest() for k in range(1, entry["weight"] + 1))
-
-
-def outcome(entry: dict) -> str:
-    mask = entry["pools"]
-    mine = [p for p in sorted(free, key=order.get) if free[p] and (p == 0 or mask >> (p - 1) & 1)]
-    first = (mask & -mask).bit_length()
-    if mine and entry["outcome"] != "withdrawn":
-        free[first if first in mine else mine[0]] -= 1
-    return entry["outcome"] if entry["outcome"] == "withdrawn" else "place" if mine else "waitlist"
-
-
-drawn = sorted(by_id, key=lambda entry: (value(entry), entry["entry"]))
-checks = {
-    "the seed is not the one committed to": hashlib.sha256(seed).hexdigest() == draw["commitment"],
-    "the entries are not those closed": hashlib.sha256(text.encode()).hexdigest() == draw["entries_digest"],
-}
-wrong = [fault for fault, is_fine in checks.items() if not is_fine]
-for number, entry in enumerate(drawn, 1):
-    expected = (number, outcome(entry))
-    if (entry["position"], entry["outcome"]) != expected:
-        wrong.append(f"{entry['entry']}: should be {expected}")
-print("\n".join(wrong) or "OK")
-sys.exit(bool(wrong))
+seed, value = bytes.fromhex(draw["seed"] or sys.exit("not drawn yet")), draw["public_value"] or ""
+entries = sorted(draw["entries"], key=lambda it: it["entry"])
+text = "".join(f"{it['entry']} {it['weight']} {it['pools']}\n" for it in entries)
+wrong = ["the seed is not the one committed to"] * (sha256(seed).hexdigest() != draw["commitment"])
+wrong += ["the entries are not those closed"] * (sha256(text.encode()).hexdigest() != draw["entries_digest"])
+start = b"\0".join((seed, value.encode(), b""))
+own = {it["entry"]: start + uuid.UUID(it["entry"]).bytes for it in entries}
+best = {it["entry"]: min(sha256(own[it["entry"]] + bytes([k + 1])).digest() for k in range(it["weight"])) for it in entries}  # fmt: skip
+pools = sorted(draw["pools"], key=lambda pool: (pool["overflow_rank"] or 0, pool["position"]))
+free = {pool["position"]: pool["capacity"] for pool in pools} or {0: draw["capacity"]}  # 0: places are one
+for number, it in enumerate(sorted(entries, key=lambda it: (best[it["entry"]], it["entry"])), 1):
+    first = (it["pools"] & -it["pools"]).bit_length()
+    mine = [pool for pool in sorted(free, key=lambda pool: pool != first) if free[pool] and (not pool or it["pools"] >> pool - 1 & 1)]  # fmt: skip
+    gone = it["outcome"] == "withdrawn"
+    outcome = "withdrawn" if gone else "place" if mine else "waitlist"
+    free.update({pool: free[pool] - 1 for pool in mine[:1] if not gone})
+    if (it["position"], it["outcome"]) != (number, outcome):
+        wrong.append(f"{it['entry']}: should be {(number, outcome)}")
+sys.exit("\n".join(wrong) or print("OK"))

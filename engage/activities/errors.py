@@ -64,8 +64,8 @@ class QuestionsFrozen(Conflict):
 class AdmissionFrozen(Conflict):
     code = "admission_frozen"
     zh, en = (
-        "已有人报名，不能再修改名额的分配方式。",
-        "Somebody has signed up; the way places are given can no longer change.",
+        "已有人报名，或抽签报名已经开始，不能再修改名额的分配方式。",
+        "Somebody has signed up, or the sign-up of a lottery has opened; the way places are given can no longer change.",
     )
 
 

@@ -55,6 +55,10 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
         "先后次序不对：{first} 应早于 {second}。",
         "Wrong order: {first} must come before {second}.",
     ),
+    "too_soon_after": (
+        "应至少比 {first} 晚 {minutes} 分钟。",
+        "This must be at least {minutes} minutes after {first}.",
+    ),
     "pools_unequal_capacity": (
         "各名额池合计 {sum}，应等于总名额 {capacity}。",
         "The pools add up to {sum}; they must equal the capacity of {capacity}.",

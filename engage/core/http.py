@@ -68,10 +68,16 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """An answer that is a file and not JSON: the view returns its bytes."""
+    """An answer that is a file and not JSON: the view returns its bytes. ``example`` is the beginning of one that is text."""
 
     media_type: str
     file_name: str
+    example: str | None = None
+
+    @property
+    def content_type(self) -> str:
+        is_text = self.media_type.startswith("text/")
+        return f"{self.media_type}; charset=utf-8" if is_text else self.media_type
 
 
 class IfMatch(Enum):
@@ -246,7 +252,7 @@ def _answer_result(operation: Operation, dump: Callable[[Any], Any] | None, resu
 
 
 def _answer_binary(operation: Operation, binary: Binary, body: bytes) -> Response:
-    response = answered(body, operation.status, cache_control=operation.cache, media_type=binary.media_type)
+    response = answered(body, operation.status, cache_control=operation.cache, media_type=binary.content_type)
     response.headers["Content-Disposition"] = f'inline; filename="{binary.file_name}"'
     return response
 

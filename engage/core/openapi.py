@@ -26,7 +26,7 @@ from engage.core.errors import (
     VersionConflict,
     VersionRequired,
 )
-from engage.core.http import PREFIX, IfMatch, Mode, Operation
+from engage.core.http import PREFIX, Binary, IfMatch, Mode, Operation
 from engage.core.replies import JSON, PROBLEM
 from engage.core.schemas import Problem
 from engage.core.wire import encode
@@ -185,7 +185,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     if operation.returns:
         success["content"] = {JSON: {"schema": operation.returns, "example": example(operation.returns)}}
     if operation.binary:
-        success["content"] = {operation.binary.media_type: {"schema": {"type": "string", "format": "binary"}}}
+        success["content"] = {operation.binary.media_type: _file(operation.binary)}
     responses = {str(operation.status): success}
     if operation.cache:
         responses["304"] = {"description": "未改变 · Not modified"}
@@ -195,6 +195,12 @@ def _responses(operation: Operation) -> dict[str, Any]:
     for status, group in sorted(by_status.items()):
         responses[str(status)] = _problem(group)
     return responses
+
+
+def _file(binary: Binary) -> dict[str, Any]:
+    if binary.example is None:
+        return {"schema": {"type": "string", "format": "binary"}}
+    return {"schema": {"type": "string"}, "example": binary.example}
 
 
 def _problem(group: list[type[DomainError]]) -> dict[str, Any]:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select
 
 from engage.activities.errors import ActivityFull, AgeNotAllowed, CountyNotAllowed, MembersOnly
-from engage.activities.models import CheckIn, ScanKind, SignUp, SignUpState
+from engage.activities.models import CheckIn, Decision, ScanKind, SignUp, SignUpState
 from engage.activities.schemas.activity import ActivityIn
-from engage.activities.service import feedback, lifecycle, preview, projects, sign_up, uploads
+from engage.activities.service import feedback, lifecycle, preview, projects, review, sign_up, uploads
 from engage.core import clock
 from engage.core.db import Version
 from engage.core.imports import data_rows
 from engage.demo import draw
 from engage.demo.people import CITY, MANAGED_HUB, NAMED, Resident
-from engage.demo.programme import Event, Story, programme
+from engage.demo.programme import REVIEWED, Event, Story, programme
 from engage.enclaves import service as enclaves
 from engage.enclaves.models import EnclaveBranch
 from engage.hubs.models import Hub
@@ -50,6 +50,7 @@ _PRAISE: Final = (
     (5, "认识了新朋友。"),
 )
 
+_DECIDED: Final = 9  # of the applications
 _APPLY_PERCENT: Final = 80
 _APPROVED_PERCENT: Final = 65
 
@@ -107,6 +108,8 @@ def act_out(stage: Stage, event: Event, project_id: UUID) -> UUID:
     lifecycle.publish(written, activity_id)
     for _, _, happen in sorted(_sign_ups(stage, event, activity_id), key=lambda scene: scene[:2]):
         happen()
+    if event.title == REVIEWED:
+        _decide(stage, activity_id, host)
     if event.story is Story.CANCELLED:
         yesterday = stage.work(host, stage.now - timedelta(days=1))
         seen = Version.named(preview.preview_cancellation(yesterday, activity_id)["preview"])
@@ -116,6 +119,24 @@ def act_out(stage: Stage, event: Event, project_id: UUID) -> UUID:
     if event.is_over:
         _look_back(stage, event, activity_id, host)
     return activity_id
+
+
+def _decide(stage: Stage, activity_id: UUID, host: Resident) -> None:
+    """Accept the first who applied, by rank, and refuse the next; the others wait for a decision."""
+    first = stage.session.scalars(
+        select(SignUp.id)
+        .where(SignUp.activity_id == activity_id, SignUp.state == SignUpState.APPLIED)
+        .order_by(SignUp.seq)
+        .limit(_DECIDED)
+    ).all()
+    items: list[dict[str, Any]] = [
+        {"sign_up_id": sign_up_id, "decision": Decision.ACCEPT, "rank": rank, "reason": None}
+        for rank, sign_up_id in enumerate(first[:-1], 1)
+    ]
+    refused = {"decision": Decision.REFUSE, "rank": None, "reason": "本期面向在职青年，欢迎报名下一期。"}
+    items += [{"sign_up_id": sign_up_id, **refused} for sign_up_id in first[-1:]]
+    if items:
+        review.decide(stage.work(host, stage.now), activity_id, items)
 
 
 def _body(stage: Stage, event: Event, project_id: UUID) -> dict[str, Any]:

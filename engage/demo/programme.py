@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OPEN_HOUSE: Final = "团青有约：青年之家开放日"  # runs now, at the hub of the manager: the tour ends there
+REVIEWED: Final = "青年骨干培训班：基层治理专题"
+DRAWN: Final = "青年音乐会：新年专场"
+IN_POOLS: Final = "返乡青年创业集市：陵川站"
 _SIGN_UP_OPENS: Final = timedelta(days=21)
 _SIGN_UP_CLOSES: Final = timedelta(hours=2)
 _LAST_ENTRY: Final = timedelta(minutes=30)
@@ -43,6 +46,14 @@ _QUESTIONS: Final[Mapping[str, list[dict[str, Any]]]] = {
     "guitar": [{"kind": "choice", "label": "吉他", "required": True, "choices": ["自带", "现场借用"]}],
     "stall": [{"kind": "text", "label": "想摆摊的请写品类", "max_length": 60}],
 }
+
+
+_POOLS: Final[list[dict[str, Any]]] = [
+    {"name": "陵川籍青年", "audience": "counties", "county_codes": ["140524"], "capacity": 12},
+    {"name": "团员", "audience": "members", "capacity": 4},
+    {"name": "其他青年", "audience": "everybody", "capacity": 8, "overflow_rank": 1},
+]
+_DRAWN_BEFORE: Final = timedelta(hours=1)
 
 
 class Story(StrEnum):
@@ -114,8 +125,19 @@ def _event(row: Mapping[str, str], now: datetime) -> Event:
             "members_only": bool(row["members_only"]),
             "questions": _QUESTIONS[row["questions"]],
             "service_minutes": _whole(row["service_minutes"]) or 0,
+            "admission": _admission(row["title"], starts_at),
         },
     )
+
+
+def _admission(title: str, starts_at: datetime) -> dict[str, Any] | None:
+    """Return how the places of an activity are given, None for first come, first served."""
+    if title == REVIEWED:
+        return {"mode": "review"}
+    if title == DRAWN:
+        draws_at = (starts_at - _DRAWN_BEFORE).astimezone(clock.SHANGHAI).isoformat()
+        return {"mode": "lottery", "lottery": {"draws_at": draws_at, "first_time_weight": 2}}
+    return {"pools": _POOLS} if title == IN_POOLS else None
 
 
 def _start(row: Mapping[str, str], now: datetime) -> datetime:

@@ -35,6 +35,7 @@ class MessageKind(StrEnum):
     APPLICATION_REFUSED = "application_refused"
     SIGN_UP_CANCELLED_BY_STAFF = "sign_up_cancelled_by_staff"
     PLACE_WITHDRAWN = "place_withdrawn"
+    PLACE_LOST = "place_lost"
     ACTIVITY_CANCELLED = "activity_cancelled"
     ACTIVITY_CHANGED = "activity_changed"
     HOURS_AWARDED = "hours_awarded"
@@ -119,6 +120,10 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.PLACE_WITHDRAWN: (
         "很抱歉，“{title}”的名额减少，您的名额转为候补，排在候补队列前面；有名额时会自动递补并通知您。",
         "We are sorry: “{title}” has fewer places now, and yours has become a turn near the head of the waiting list.",
+    ),
+    MessageKind.PLACE_LOST: (
+        "很抱歉，“{title}”的安排有变，您的名额未能保留，候补也已截止；现场如有空位，可到场登记。",
+        "We are sorry: “{title}” has changed, your place could not be kept and its waiting list has closed. There may still be places at the door.",
     ),
     MessageKind.ACTIVITY_CANCELLED: (
         "很抱歉，您报名的“{title}”已取消，原因：{reason}",

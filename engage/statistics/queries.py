@@ -22,6 +22,7 @@ from engage.activities.queries.states import attendance
 from engage.core.clock import SHANGHAI, day_start
 from engage.core.errors import Language
 from engage.core.paging import Pager, beyond
+from engage.core.sheets import as_csv
 from engage.core.sql import shanghai_month
 from engage.hubs.models import Hub
 from engage.orgs.access import ROLES, Permission, live_grant
@@ -42,6 +43,20 @@ _COUNTED: Final = (ActivityStatus.PUBLISHED, ActivityStatus.SUMMARISED)
 _NO_HUB: Final = {Language.ZH: "其他地点", Language.EN: "Other places"}
 _DAY: Final = timedelta(days=1)
 _RATE_DECIMALS: Final = 4
+_ALL_ROWS: Final = 2**31 - 2
+_TITLES: Final = {
+    "activities": "活动",
+    "sign_ups": "报名次数",
+    "confirmed": "现占名额",
+    "check_ins": "人次",
+    "attended": "准时",
+    "late": "迟到",
+    "absent": "缺席",
+    "excused": "请假",
+    "walk_ins": "现场加入",
+    "people": "人数",
+    "attendance_rate": "到场率",
+}
 _ATTENDANCES: Final = {
     "attended": Attendance.ATTENDED,
     "late": Attendance.LATE,
@@ -98,6 +113,21 @@ def participation(look: Context, query: dict[str, Any], language: Language) -> d
         "scope": _scope(look),
         "totals": _figures(total),
     }
+
+
+def export_participation(look: Context, query: dict[str, Any], language: Language) -> bytes:
+    """Return what ``participation`` returns as CSV: all rows, then the totals, by the same statement."""
+    found = participation(look, {**query, "cursor": None, "limit": _ALL_ROWS}, language)
+    rows = [(row["key"]["id"], row["key"]["name"], row) for row in found["items"]]
+    return as_csv(
+        [
+            ("编号", "名称", *_TITLES.values(), "截至"),
+            *(
+                (key, name, *(figures[column] for column in _TITLES), found["as_of"])
+                for key, name, figures in (*rows, (None, "合计", found["totals"]))
+            ),
+        ]
+    )
 
 
 def _row(row: Row[Any], language: Language) -> dict[str, Any]:

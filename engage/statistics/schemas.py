@@ -19,6 +19,7 @@ from engage.core.schemas import (
     Listed,
     Out,
     PageQuery,
+    Query,
     Text,
     Whole,
     invalid,
@@ -35,7 +36,7 @@ _MAX_SECONDS: Final = 3600
 _MAX_COUNT: Final = 2**53 - 1  # the largest that a JavaScript client reads exactly
 
 
-class ParticipationQuery(PageQuery):
+class ParticipationExportQuery(Query):
     first_day = Day(
         data_key="from",
         required=True,
@@ -50,9 +51,6 @@ class ParticipationQuery(PageQuery):
         },
     )
     by = Choice(Dimension, required=True, metadata={"example": "county"})
-    limit = Whole(
-        1, PAGE_LIMIT, load_default=PAGE_LIMIT, metadata={"description": "rows on a page", "example": 100}
-    )
 
     @validates_schema
     def _check_range(self, data: Mapping[str, Any], **_: Any) -> None:
@@ -64,6 +62,12 @@ class ParticipationQuery(PageQuery):
             raise invalid("bad_order", "to", first="from", second="to")
         if last - first >= timedelta(days=MAX_DAYS):
             raise invalid("range_too_wide", "to", max=MAX_DAYS)
+
+
+class ParticipationQuery(ParticipationExportQuery, PageQuery):
+    limit = Whole(
+        1, PAGE_LIMIT, load_default=PAGE_LIMIT, metadata={"description": "rows on a page", "example": 100}
+    )
 
 
 class FiguresOut(Out):

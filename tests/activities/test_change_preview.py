@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import previews
@@ -13,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from engage.activities.models import ActivityStatus, SignUp, SignUpState
+from engage.activities.service.due import advance_due
 from engage.core import ids
 from engage.messages.models import OutboxEntry
 from engage.orgs.models import Role
@@ -349,6 +351,64 @@ def test_what_is_set_by_the_start_moves_with_it(hall, make, frozen, database):
         starts_at - timedelta(hours=7),
         starts_at - timedelta(hours=6),
     ]
+
+
+CLOSED = {"offer_window_minutes": 1440, "closes_minutes": 1440}  # a day before the start: now
+
+
+def test_a_change_that_closes_the_queue_is_shown_and_told_as_such(hall, told, database):
+    closing = hall.sent(waitlist=CLOSED)
+    refused = hall.officer.put(hall.url, json=closing, headers={"If-Match": "*"})
+    assert (refused.status_code, refused.json["code"]) == (409, "preview_required")
+    shown = previews.look(hall.officer, hall.url, closing).json
+    assert (shown["harmful"], shown["moved"]) == (True, [])
+    assert shown["counts"] == [{"before": "waitlisted", "after": "cancelled", "count": 2}]
+    assert told() == []
+    edited = hall.officer.put(hall.url, json=closing, headers={"If-Match": shown["preview"]})
+    assert (edited.status_code, edited.json["waiting"]) == (200, 0)
+    advance_due(database, threading.Event())
+    assert told() == [(person.id, "queue_closed") for person in hall.people[3:]]
+
+
+def test_who_is_cut_when_the_queue_has_closed_is_not_told_of_a_turn(hall, told, database):
+    fewer = hall.sent(waitlist=CLOSED, capacity=1)
+    shown = previews.look(hall.officer, hall.url, fewer).json
+    assert shown["counts"] == [
+        {"before": "confirmed", "after": "cancelled", "count": 2},
+        {"before": "waitlisted", "after": "cancelled", "count": 2},
+    ]
+    edited = previews.edit(hall.officer, hall.url, fewer)
+    assert (edited.status_code, edited.json["waiting"], edited.json["waitlist_capacity"]) == (200, 0, 5)
+    advance_due(database, threading.Event())
+    assert told() == [
+        *((person.id, "place_lost") for person in hall.people[1:3]),
+        *((person.id, "queue_closed") for person in hall.people[3:]),
+    ]
+    assert check_invariants(database, hall.activity.id) == (1, 0)
+
+
+def test_an_earlier_start_closes_the_queue_and_ends_offers(hall, make, frozen, told, database):
+    hour = timedelta(hours=1)
+    starts_at = frozen.now + 20 * hour
+    activity = make.activity(org=hall.org, capacity=2, starts_at=starts_at, offers_from_at=frozen.now - 4 * hour, queue_closes_at=starts_at - hour)  # fmt: skip
+    kept, offered, waits = (make.person() for _ in range(3))
+    make.sign_up(activity, kept)
+    make.sign_up(activity, offered, state=SignUpState.OFFERED, offer_expires_at=frozen.now + 2 * hour)
+    make.sign_up(activity, waits, state=SignUpState.WAITLISTED)
+    url = f"/v1/activities/{activity.id}"
+    soon = (frozen.now + hour).isoformat()
+    earlier = previews.as_sent(hall.officer, url, starts_at=soon, sign_up_closes_at=soon)
+    shown = previews.look(hall.officer, url, earlier).json
+    assert {(count["before"], count["after"]) for count in shown["counts"]} == {
+        ("confirmed", "confirmed"),
+        ("offered", "cancelled"),
+        ("waitlisted", "cancelled"),
+    }
+    assert previews.edit(hall.officer, url, earlier).status_code == 200
+    advance_due(database, threading.Event())
+    assert sorted(told()) == sorted(
+        [(kept.id, "activity_changed"), (offered.id, "place_lost"), (waits.id, "queue_closed")]
+    )
 
 
 def test_looking_changes_nothing(hall, database):

@@ -126,6 +126,10 @@ def activity_id(url):
     return UUID(url.rsplit("/", 1)[1])
 
 
+def test_the_script_is_short_enough_to_be_read():
+    assert len(SCRIPT.read_text(encoding="utf-8").splitlines()) <= 30
+
+
 def test_a_commitment_is_shown_and_the_seed_is_not(hall, client):
     url = hall.draft()
     assert client.get(f"{url}/draw").json["code"] == "no_such_activity"
@@ -300,6 +304,29 @@ def test_staff_may_draw_what_is_due_but_not_with_a_number_that_nobody_named(hall
         ("/public_value", "no_public_source")
     ]
     assert hall.officer.post(f"{url}/draw", json={}).json["state"] == "drawn"
+
+
+def test_staff_draw_although_no_worker_has_closed_the_entries(hall, client, frozen):
+    url = hall.open(capacity=2)
+    hall.enter(url, 3)
+    frozen.move(days=1, hours=1)
+    assert hall.officer.post(f"{url}/draw", json={}).json["code"] == "draw_too_early"
+    frozen.move(hours=1)
+    assert client.get(f"{url}/draw").json["state"] == "committed"
+    held = hall.officer.post(f"{url}/draw", json={})
+    assert (held.status_code, held.json["state"]) == (200, "drawn")
+    drawn = client.get(f"{url}/draw").json
+    assert (len(drawn["entries"]), check(drawn)) == (3, (0, "OK"))
+
+
+def test_entries_that_nobody_closed_are_not_drawn_with_a_number_that_everybody_knows(hall, database, frozen):
+    url = hall.open(lottery={"public_source": SOURCE})
+    hall.enter(url, 3)
+    frozen.move(days=1, hours=2)
+    draw = {"public_value": "3 1 7"}
+    assert hall.officer.post(f"{url}/draw", json=draw).json["code"] == "draw_too_early"
+    assert close_entries_due(database) == 1
+    assert hall.officer.post(f"{url}/draw", json=draw).json["state"] == "drawn"
 
 
 def test_only_the_staff_of_the_activity_draw(hall, as_user, make, frozen):
@@ -497,6 +524,10 @@ def later(body, **by):
     lottery["draws_at"] = (datetime.fromisoformat(lottery["draws_at"]) + timedelta(**by)).isoformat()
 
 
+def earlier(instant, **by):
+    return (datetime.fromisoformat(instant) - timedelta(**by)).isoformat()
+
+
 FROZEN = (409, "admission_frozen")
 
 
@@ -523,6 +554,18 @@ def test_terms_stay_from_the_opening_of_sign_up_on(hall, client, frozen):
     assert (third["commitment"], third["draws_at"] > second["draws_at"]) == (second["commitment"], True)
 
 
+def test_the_project_that_weights_come_from_stays_too(hall, make, frozen):
+    other = str(make.project(hall.org).id)
+    url = hall.open(sign_up_opens_at=(frozen.now + timedelta(hours=1)).isoformat())
+    assert edit(hall, url, frozen, lambda body: body.update(project_id=other)) == (200, None)
+    frozen.move(hours=1)
+    assert edit(hall, url, frozen, lambda body: body.update(title="秋日诗会")) == FROZEN, "back to the first"
+    assert edit(hall, url, frozen, lambda body: body.update(project_id=other, title="秋日诗会")) == (
+        200,
+        None,
+    )
+
+
 def test_putting_the_opening_off_does_not_thaw_the_terms(hall, frozen):
     url = hall.open()
     hall.enter(url, 1)
@@ -543,7 +586,10 @@ def test_between_closing_and_draw_neither_places_nor_sign_up_move(hall, client, 
 
     changes = (
         swap,
-        lambda body: body.update(sign_up_closes_at=body["admission"]["lottery"]["draws_at"]),
+        lambda body: body.update(sign_up_closes_at=earlier(body["sign_up_closes_at"], minutes=1)),
+        lambda body: body["admission"].update(pools_merge_at=body["sign_up_closes_at"]),
+        lambda body: body["admission"].update(pools_merge_at=body["ends_at"]),
+        lambda body: later(body, hours=45),  # the pools would be one by then
         lambda body: body["admission"]["pools"][1].update(overflow_rank=None),
         lambda body: (body.update(capacity=6), body["admission"]["pools"][0].update(capacity=3)),
     )
@@ -555,7 +601,7 @@ def test_between_closing_and_draw_neither_places_nor_sign_up_move(hall, client, 
     frozen.move(hours=3)
     assert draw_due(database) == 1
     assert edit(hall, url, frozen, lambda body: later(body, hours=1)) == FROZEN
-    assert edit(hall, url, frozen, changes[3]) == (200, None)
+    assert edit(hall, url, frozen, changes[-1]) == (200, None)
     assert check(client.get(f"{url}/draw").json) == (0, "OK")
 
 
@@ -581,9 +627,15 @@ def test_a_lottery_needs_its_terms_and_its_time_in_order(hall, frozen):
     assert refused({**hall.body(), "admission": {"mode": "lottery"}}) == [(at, "required")]
     others = {**hall.body()["admission"], "mode": "first_come"}
     assert refused({**hall.body(), "admission": others}) == [(at, "not_together")]
-    for hours in (23, 73):
-        draws_at = (frozen.now + timedelta(hours=hours)).isoformat()
-        assert refused(hall.body(lottery={"draws_at": draws_at})) == [(f"{at}/draws_at", "bad_order")]
+    for minutes, code in (
+        (23 * 60, "too_soon_after"),
+        (24 * 60 + 4, "too_soon_after"),
+        (72 * 60 + 1, "bad_order"),
+    ):
+        draws_at = (frozen.now + timedelta(minutes=minutes)).isoformat()
+        assert refused(hall.body(lottery={"draws_at": draws_at})) == [(f"{at}/draws_at", code)]
+    for minutes in (24 * 60 + 5, 72 * 60):
+        hall.draft(lottery={"draws_at": (frozen.now + timedelta(minutes=minutes)).isoformat()})
     assert refused(hall.body(lottery={"first_time_weight": 11})) == [(f"{at}/first_time_weight", "too_large")]
 
 

@@ -214,6 +214,40 @@ def test_a_lottery_takes_entries_and_review_is_passed_by_staff(desk, make):
     assert desk.outcome([make.person(), make.person()], review) == ["confirmed", "waitlisted"]
 
 
+def test_entries_that_are_closed_take_nobody_and_say_so(desk, make, as_user, frozen):
+    lottery = make.activity(org=desk.org, capacity=9, admission_mode=AdmissionMode.LOTTERY)
+    frozen.set(lottery.sign_up_closes_at)
+    late = make.person()
+    assert desk.outcome([late], lottery) == ["sign_up_closed"]
+    by_staff = desk.officer.post(f"/v1/activities/{lottery.id}/sign-ups", json={"person_id": str(late.id)})
+    assert by_staff.json["code"] == "sign_up_closed", "as for one"
+
+
+def test_applications_are_accepted_by_it(desk, make, as_user, database):
+    review = make.activity(org=desk.org, capacity=1, waitlist_capacity=1, admission_mode=AdmissionMode.REVIEW)
+    url = f"/v1/activities/{review.id}"
+    people = [make.person() for _ in range(4)]
+    ids_of = [as_user(person.id).put(f"{url}/sign-up", json={}).json["id"] for person in people]
+    refused = {"sign_up_id": ids_of[1], "decision": "refuse", "reason": "材料不全"}
+    assert desk.officer.post(f"{url}/decisions", json={"items": [refused]}).status_code == 200
+    assert desk.outcome([people[0], people[1], people[2], people[0]], review) == [
+        "confirmed",
+        "waitlisted",
+        "activity_full",
+        "already",
+    ]
+    states = [as_user(person.id).get(f"{url}/sign-up").json["state"] for person in people]
+    assert states == ["confirmed", "waitlisted", "applied", "applied"]
+    assert check_invariants(database, review.id) == (1, 1)
+    with database.reading() as db:
+        told = db.execute(select(OutboxEntry.person_id, OutboxEntry.kind).order_by(OutboxEntry.seq)).all()
+    assert told == [
+        (people[1].id, "application_refused"),
+        (people[0].id, "application_accepted"),
+        (people[1].id, "application_waitlisted"),
+    ]
+
+
 def test_when_it_takes_nobody(desk, make, frozen, as_user):
     for status in (ActivityStatus.DRAFT, ActivityStatus.CANCELLED):
         activity = make.activity(org=desk.org, status=status)

@@ -210,6 +210,22 @@ def test_ranks_with_holes_and_repetitions_are_refused(office, database):
     assert contents(database) == before
 
 
+def test_ranks_go_on_from_those_given_before(office):
+    office.open(capacity=1, waitlist_capacity=9)
+    clients, ids = office.apply(6)
+    holes = [("/items", "ranks_with_holes")]
+    assert office.results(accept(ids[0], 1)) == [("confirmed", None)]
+    assert office.results(accept(ids[1], 2)) == [("waitlisted", 1)]
+    assert office.results(accept(ids[2], 3), accept(ids[3], 3)) == [("waitlisted", 2), ("waitlisted", 3)]
+    assert office.faults(accept(ids[4], 5)) == holes
+    assert office.faults(accept(ids[1], 3)) == holes, "the second would be nobody"
+    assert office.faults(accept(ids[1])) == holes, "also when it is taken away"
+    assert office.results(accept(ids[1], 3), accept(ids[3], 2)) == [("waitlisted", 2), ("waitlisted", 1)]
+    clients[3].delete(f"{office.url}/sign-up")
+    assert office.results(accept(ids[4], 4)) == [("waitlisted", 3)], "who has left leaves no hole"
+    assert office.results(refuse(ids[2]), accept(ids[5], 5)) == [("refused", None), ("waitlisted", 3)]
+
+
 def test_what_is_no_application_of_this_activity_is_named(office, make, database):
     office.open(capacity=5)
     clients, ids = office.apply(2)

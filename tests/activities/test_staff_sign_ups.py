@@ -8,7 +8,7 @@ import pytest
 from counting import count_statements
 from sqlalchemy import select
 
-from engage.activities.models import ActivityStatus
+from engage.activities.models import ActivityStatus, AdmissionMode
 from engage.core import ids
 from engage.identity.models import PersonStatus
 from engage.messages.models import OutboxEntry
@@ -222,3 +222,32 @@ def test_a_manager_of_some_hub_is_told_that_an_activity_elsewhere_is_not_theirs(
     manager = as_user(make.staff(Role.HUB_MANAGER, hub=make.hub(org)).id)
     refused = manager.get(f"/v1/activities/{make.activity(org).id}/sign-ups")
     assert (refused.status_code, refused.json["code"]) == (403, "not_allowed")
+
+
+@pytest.mark.parametrize("refused_before", [False, True])
+def test_adding_somebody_who_has_applied_accepts_them(make, as_user, database, refused_before):
+    org = make.org()
+    officer = as_user(make.staff(Role.OFFICER, org=org).id)
+    review = make.activity(org=org, capacity=1, waitlist_capacity=1, admission_mode=AdmissionMode.REVIEW)
+    url = f"/v1/activities/{review.id}"
+    people = [make.person() for _ in range(3)]
+    for person in people:
+        sign_up = as_user(person.id).put(f"{url}/sign-up", json={}).json
+        if refused_before:
+            refused = {"sign_up_id": sign_up["id"], "decision": "refuse", "reason": "材料不全"}
+            officer.post(f"{url}/decisions", json={"items": [refused]})
+
+    def add(person):
+        answer = officer.post(f"{url}/sign-ups", json={"person_id": str(person.id)})
+        return answer.json.get("code") or (answer.json["state"], answer.json["decision_reason"])
+
+    assert add(people[0]) == ("confirmed", None)
+    assert add(people[0]) == ("confirmed", None), "a repetition changes nothing"
+    assert add(people[1]) == ("waitlisted", None)
+    assert add(people[2]) == "activity_full"
+    untouched = ("refused", "材料不全") if refused_before else ("applied", None)
+    mine = as_user(people[2].id).get(f"{url}/sign-up").json
+    assert (mine["state"], mine["decision_reason"]) == untouched
+    with database.reading() as db:
+        told = db.scalars(select(OutboxEntry.kind).order_by(OutboxEntry.seq)).all()
+    assert told[3 * refused_before :] == ["application_accepted", "application_waitlisted"]

@@ -71,7 +71,7 @@ def _again(demo: Demo) -> Demo:
 
 def test_it_says_what_it_has_made(demo):
     output = demo.process.output
-    for part in ("行政区划 7191", "人员 300", "项目 22、活动 65", f"http://127.0.0.1:{demo.port}/docs/"):
+    for part in ("行政区划 7191", "人员 300", "项目 22、活动 68", f"http://127.0.0.1:{demo.port}/docs/"):
         assert part in output
 
 
@@ -198,7 +198,7 @@ def test_a_reset_starts_over(demo):
     (demo.folder / "notes of the user.txt").write_text("mine")
     demo.started("--reset")
     assert "行政区划 7191" in demo.process.output
-    assert demo.count() == 65
+    assert demo.count() == 68
     assert (demo.folder / "notes of the user.txt").read_text() == "mine"
 
 

@@ -60,7 +60,7 @@ def test_everything_that_was_promised_is_there(session):
 def test_every_story_has_become_what_it_says(session):
     by_title = {activity.title: activity for activity in session.scalars(select(Activity))}
     events = programme(MIDDAY)
-    assert len(by_title) == len(events) == 65
+    assert len(by_title) == len(events) == 68
     for event in events:
         activity = by_title[event.title]
         if event.story is Story.FULL:

@@ -26,14 +26,15 @@ def active_people(look: Context, person_ids: Sequence[UUID]) -> dict[UUID, Any]:
     return {row.id: row for row in rows}
 
 
-def already_in(look: Context, activity_id: UUID, person_ids: Sequence[UUID]) -> set[UUID]:
-    """Return who of some people has a live sign-up of an activity. One statement."""
-    return set(
-        look.db.scalars(
-            select(SignUp.person_id).where(
-                SignUp.activity_id == activity_id,
-                SignUp.person_id.in_(person_ids),
-                SignUp.state != SignUpState.CANCELLED,
-            )
+def already_in(
+    look: Context, activity_id: UUID, person_ids: Sequence[UUID]
+) -> dict[UUID, tuple[UUID, SignUpState]]:
+    """Return (id, state) of the live sign-ups that some people have to an activity, by person. One statement."""
+    rows = look.db.execute(
+        select(SignUp.person_id, SignUp.id, SignUp.state).where(
+            SignUp.activity_id == activity_id,
+            SignUp.person_id.in_(person_ids),
+            SignUp.state != SignUpState.CANCELLED,
         )
     )
+    return {person_id: (sign_up_id, state) for person_id, sign_up_id, state in rows}

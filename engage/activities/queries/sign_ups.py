@@ -245,7 +245,17 @@ def _with_activity(row: Any, look: Context) -> dict[str, Any]:
 @cache
 def _staff_list(*, of_state: bool) -> Prepared[Any]:
     after = bindparam("after", type_=BigInteger())
-    statement = _for_staff_columns().where(SignUp.activity_id == _ACTIVITY, SignUp.seq > after)
+    # Numbered once for all rows: to count for each who is ahead costs an export of 20,000 who wait 20,000 times as much.
+    turns = (
+        select(SignUp.seq, func.row_number().over(order_by=(SignUp.rank, SignUp.seq)).label("turn"))
+        .where(SignUp.activity_id == _ACTIVITY, SignUp.state == SignUpState.WAITLISTED)
+        .subquery("turns")
+    )
+    statement = (
+        _for_staff_columns(turns.c.turn)
+        .outerjoin(turns, turns.c.seq == SignUp.seq)
+        .where(SignUp.activity_id == _ACTIVITY, SignUp.seq > after)
+    )
     if of_state:
         statement = statement.where(SignUp.state == bindparam("state"))
     return Prepared(statement.order_by(SignUp.seq).limit(_ROWS))
@@ -281,10 +291,10 @@ def _staff_item() -> Prepared[Any]:
     return Prepared(_for_staff_columns().where(SignUp.id == bindparam("sign_up_id", type_=Uuid())))
 
 
-def _for_staff_columns() -> Select[Any]:
+def _for_staff_columns(turn: Any = _TURN) -> Select[Any]:
     return (
         select(
-            SignUp.seq, SignUp.id, SignUp.state, _TURN, SignUp.answers, SignUp.created_at, SignUp.cancelled_at,
+            SignUp.seq, SignUp.id, SignUp.state, turn, SignUp.answers, SignUp.created_at, SignUp.cancelled_at,
             SignUp.cancel_reason, SignUp.excused_at, SignUp.excuse_reason, SignUp.offer_expires_at, SignUp.held_until,
             SignUp.decision_reason, SignUp.rank, CheckIn.checked_in_at, CheckIn.method, CheckIn.arrived_at, Person.id, Person.name, Person.gender, Person.birth_on,
             Activity.status, Activity.starts_at, Activity.ends_at, Activity.late_minutes, SignUp.cancel_cause,

@@ -28,6 +28,7 @@ from engage.activities.errors import (
     WeeklyLimitReached,
     WrongActivityState,
 )
+from engage.activities.queries import exports
 from engage.activities.queries import sign_ups as queries
 from engage.activities.schemas.activity import ReasonIn
 from engage.activities.schemas.credit import ExcuseOut
@@ -37,6 +38,7 @@ from engage.activities.schemas.sign_up import (
     MySignUpPage,
     MySignUpsQuery,
     OwnSignUpOut,
+    SignUpExportQuery,
     SignUpIn,
     SignUpOut,
     SignUpsQuery,
@@ -47,7 +49,7 @@ from engage.activities.service import excuse as excuses
 from engage.activities.service import imports, offers
 from engage.activities.service import sign_up as service
 from engage.core.errors import ConflictingChange, NotAllowed
-from engage.core.http import Api, Mode
+from engage.core.http import Api, Binary, Mode
 from engage.identity.caller import member
 from engage.identity.errors import NoSuchPerson, ProfileIncomplete
 from engage.orgs.caller import staff
@@ -144,11 +146,27 @@ def list_sign_ups(look: Look, activity_id: UUID, query: dict[str, Any]) -> Page:
 
 
 @api.operation(
+    "GET", "/activities/{activity_id}/sign-ups/export", access=staff, zh="导出报名名单（CSV）", query=SignUpExportQuery,
+    binary=Binary("text/csv", "sign-ups.csv", "报名编号,姓名,性别,年龄,状态,候补位次,名次,出勤,…"), refuses=[NoSuchActivity, NotAllowed],
+)  # fmt: skip
+def export_sign_ups(look: Look, activity_id: UUID, query: dict[str, Any]) -> bytes:
+    """Export who signed up, with answers, as CSV for a spreadsheet.
+
+    与报名名单出自同一查询，全部行；UTF-8，WPS 和 Excel 可直接打开；每个报名问题一列。
+    The rows of the list by the same query, all of them; UTF-8 that WPS and Excel open; a column for each question.
+    """
+    return exports.export_sign_ups(look, activity_id, query["state"])
+
+
+@api.operation(
     "POST", "/activities/{activity_id}/sign-ups", access=staff, zh="代为报名", body=AddPersonIn, returns=StaffSignUpOut, status=201,
     refuses=[NoSuchActivity, NotAllowed, NoSuchPerson, WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, QueueClosed, *_NOT_FOR_YOU], idempotent=True,
 )  # fmt: skip
 def add_person(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
-    """Sign somebody up as staff, also outside the sign-up window."""
+    """Sign somebody up as staff, also outside the sign-up window.
+
+    已提交而待审核或未通过的报名，由此通过审核。An application, also one that was refused, is accepted by it.
+    """
     return service.add_person(work, activity_id, body["person_id"], body["answers"])
 
 
@@ -159,8 +177,9 @@ def add_person(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str,
 def import_sign_ups(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Sign many people up as staff, in the order given.
 
-    逐人返回结果，规则与代为报名相同；一人被拒不影响其他人，重复提交无副作用。
-    A result for each person by the rules of signing up one; who is refused keeps nobody else out, a repetition changes nothing.
+    逐人返回结果，规则与代为报名相同，待审核或未通过的报名由此通过；一人被拒不影响其他人，重复提交无副作用。
+    A result for each person by the rules of signing up one, applications are accepted by it; who is refused keeps nobody else out, a
+    repetition changes nothing.
     """
     return {"results": imports.import_people(work, activity_id, body["items"])}
 

@@ -251,7 +251,14 @@ class MySignUpStateOut(Out):
     position = Whole(
         required=True,
         allow_none=True,
-        metadata={"example": 3, "description": "候补位次，1 为下一位 · 1 is next"},
+        metadata={
+            "example": 3,
+            "description": (
+                "候补位次，1 为下一位；名额分池时按全部候补者计，排在前面的人可能等的是别的池，因此可能更快轮到"
+                " · 1 is next; where places are in pools it counts all who wait, also for pools that are not open to this person, so that"
+                " their turn may come sooner"
+            ),
+        },
     )
     created_at = Instant(required=True, metadata={"example": "2026-11-25T20:00:03+08:00"})
     checked_in_at = Instant(required=True, allow_none=True, metadata={"example": None})

@@ -31,7 +31,11 @@ class DecisionIn(In):
         allow_none=True,
         metadata={
             "example": 1,
-            "description": "名次，可并列；空者排在有名次者之后，按报名先后 · ties are allowed; without one behind all ranks, by arrival",
+            "description": (
+                "名次，可并列；与此前给出的名次合起来从 1 起连续，可分多次给出；空者排在有名次者之后，按报名先后"
+                " · ties are allowed; with the ranks given before they run from 1 without holes, so that they can be given in several calls;"
+                " without one behind all ranks, by arrival"
+            ),
         },
     )
 
@@ -54,13 +58,6 @@ class DecisionsIn(In):
             if item["sign_up_id"] in seen:
                 raise ValidationError({"items": {index: {"sign_up_id": [Fault("not_unique")]}}})
             seen.add(item["sign_up_id"])
-
-    @validates_schema
-    def _ranks_without_holes(self, data: dict[str, Any], **_: Any) -> None:
-        ranks = {item["rank"] for item in data["items"]} - {None}
-        missing = next((rank for rank in range(1, len(ranks) + 1) if rank not in ranks), None)
-        if missing is not None:
-            raise invalid("ranks_with_holes", "items", missing=missing)
 
 
 class DecidedOut(Out):

@@ -17,6 +17,7 @@ from engage.core.schemas import (
     Listed,
     Out,
     PageQuery,
+    Query,
     Text,
     Whole,
     page_of,
@@ -74,7 +75,10 @@ class SignUpOut(MySignUpStateOut):
 
 
 class EstimateOut(Out):
-    """How queues of the project have moved: at ``promoted_through`` of ``of`` activities somebody this far back got a place."""
+    """How queues of the project have moved: at ``promoted_through`` of ``of`` activities somebody this far back got a place.
+
+    Places in pools are counted together, here as in the position.
+    """
 
     of = Whole(required=True, metadata={"example": 8})
     promoted_through = Whole(required=True, metadata={"example": 5})
@@ -100,8 +104,12 @@ class MySignUpOut(MySignUpStateOut):
 MySignUpPage = page_of(MySignUpOut, "MySignUpPage")
 
 
-class SignUpsQuery(PageQuery):
+class SignUpExportQuery(Query):
     state = Choice(SignUpState, load_default=None)
+
+
+class SignUpsQuery(SignUpExportQuery, PageQuery):
+    pass
 
 
 class SignedUpPersonOut(Out):

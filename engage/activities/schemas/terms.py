@@ -59,7 +59,10 @@ class LotteryIn(In):
         required=True,
         metadata={
             "example": "2026-12-05T13:00:00+08:00",
-            "description": "抽签时间，报名截止后、活动开始前 · when it is drawn, from the end of sign-up to the start",
+            "description": (
+                "抽签时间，至少在报名截止 5 分钟后，活动开始前"
+                " · when it is drawn: at least five minutes after the end of sign-up, by the start"
+            ),
         },
     )
     public_source = Text(

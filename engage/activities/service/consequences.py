@@ -17,9 +17,11 @@ from sqlalchemy import select
 from engage.activities.errors import PreviewOutdated, PreviewRequired
 from engage.activities.models import HOLDS_PLACE, Activity, ActivityStatus, SignUp, SignUpState
 from engage.core.db import Version
+from engage.messages import service as messages
+from engage.messages.models import MessageKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from engage.core.db import Work
 
@@ -30,6 +32,12 @@ CONCERNED: Final = (
     SignUpState.OFFERED,
     SignUpState.CONFIRMED,
     SignUpState.WALK_IN,
+)
+# What those are told whom an edit brings from one state to another.
+_TOLD: Final = (
+    (MessageKind.PLACE_WITHDRAWN, HOLDS_PLACE, (SignUpState.WAITLISTED,)),
+    (MessageKind.PLACE_LOST, HOLDS_PLACE, (SignUpState.CANCELLED,)),
+    (MessageKind.QUEUE_CLOSED, (SignUpState.WAITLISTED,), (SignUpState.CANCELLED,)),
 )
 _DIGEST_BYTES: Final = 16  # twice that of an activity's own ETag: by its length one is told from the other
 
@@ -65,10 +73,11 @@ class Consequences:
             effect.loses_place or effect.after is SignUpState.CANCELLED for effect in self.effects
         ) or bool(self.moved and self.effects)
 
-    @property
-    def losers(self) -> list[UUID]:
-        """The people who had a place and have none."""
-        return [effect.person_id for effect in self.effects if effect.loses_place]
+    def people(self, before: Collection[SignUpState], after: Collection[SignUpState]) -> list[UUID]:
+        """Return who is brought from one of some states to one of others."""
+        return [
+            effect.person_id for effect in self.effects if effect.before in before and effect.after in after
+        ]
 
     @property
     def counts(self) -> list[tuple[SignUpState, SignUpState, int]]:
@@ -103,10 +112,11 @@ def of_edit(
     after: dict[UUID, tuple[UUID, SignUpState]],
     moved: Iterable[tuple[str, Any]],
 ) -> Consequences:
-    """Return the consequences of an edit from whom it concerned before and after it."""
+    """Return the consequences of an edit from whom it concerned before and after it; who is no longer there has been dropped."""
     named = tuple((name, str(value)) for name, value in moved)
+    dropped = (None, SignUpState.CANCELLED)
     effects = (
-        Effect(sign_up_id, person_id, state, after[sign_up_id][1])
+        Effect(sign_up_id, person_id, state, after.get(sign_up_id, dropped)[1])
         for sign_up_id, (person_id, state) in before.items()
     )
     return Consequences(named, tuple(effect for effect in effects if named or effect.before != effect.after))
@@ -144,3 +154,14 @@ def accept(consequences: Consequences, version: int | None) -> None:
             raise PreviewOutdated
     elif consequences.harmful:
         raise PreviewRequired(affected=len(consequences.effects))
+
+
+def tell(work: Work, activity: Activity, consequences: Consequences) -> None:
+    """Tell people what an edit means for them; a new time or place to those only who are still in."""
+    about: dict[str, Any] = {"activity_id": str(activity.id), "title": activity.title}
+    for kind, before, after in _TOLD:
+        messages.enqueue_all(work.session, work.now, consequences.people(before, after), kind, **about)
+    if consequences.moved:
+        about["starts_at"] = activity.starts_at.isoformat()
+        still_in = consequences.people(CONCERNED, CONCERNED)
+        messages.enqueue_all(work.session, work.now, still_in, MessageKind.ACTIVITY_CHANGED, **about)

@@ -141,11 +141,12 @@ def close_entries_due(database: Database) -> int:
     return _advance(
         database,
         lambda now: (LotteryDraw.closed_at.is_(None), Activity.sign_up_closes_at <= now - _GRACE),
-        lambda work, _, draw: _close(work, draw),
+        lambda work, _, draw: close_entries(work, draw),
     )
 
 
-def _close(work: Work, draw: LotteryDraw) -> None:
+def close_entries(work: Work, draw: LotteryDraw) -> None:
+    """Fix the entries of a locked activity, with the weights that they have now."""
     before, project = aliased(Activity), aliased(Activity)
     was_there = exists(
         select(CheckIn.person_id)

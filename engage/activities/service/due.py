@@ -24,7 +24,7 @@ from engage.messages.models import MessageKind
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
     from uuid import UUID
 
@@ -51,8 +51,9 @@ def _expired(now: datetime) -> tuple[ColumnElement[bool], ...]:
     return SignUp.state == SignUpState.OFFERED, SignUp.offer_expires_at <= now
 
 
-def _expire_offers(work: Work, activity_id: UUID) -> None:
-    _drop(work, activity_id, CancelCause.EXPIRED, MessageKind.OFFER_EXPIRED, *_expired(work.now))
+def _expire_offers(work: Work, activity_id: UUID, *, tells: bool = True) -> None:
+    told = MessageKind.OFFER_EXPIRED if tells else None
+    _drop(work, activity_id, CancelCause.EXPIRED, told, *_expired(work.now))
 
 
 def release_held(database: Database) -> int:
@@ -99,17 +100,23 @@ def close_queues(database: Database) -> int:
             Activity.ends_at > now,
             Activity.waiting > 0,
         ),
-        _close_queue,
+        _end_turns,
     )
 
 
-def _close_queue(work: Work, activity_id: UUID) -> None:
+def close_queue(work: Work, activity_id: UUID, *, tells: bool = True) -> None:
+    """End what stood until the closing of a locked activity's queue, turns and offers, when that is past."""
+    _expire_offers(work, activity_id, tells=tells)
+    _end_turns(work, activity_id, tells=tells)
+
+
+def _end_turns(work: Work, activity_id: UUID, *, tells: bool = True) -> None:
     closed = select(Activity.id).where(Activity.id == activity_id, Activity.queue_closes_at <= work.now)
     _drop(
         work,
         activity_id,
         CancelCause.QUEUE_CLOSED,
-        MessageKind.QUEUE_CLOSED,
+        MessageKind.QUEUE_CLOSED if tells else None,
         SignUp.state == SignUpState.WAITLISTED,
         closed.exists(),
     )
@@ -124,10 +131,10 @@ def _drop(
     work: Work,
     activity_id: UUID,
     cause: CancelCause,
-    told: MessageKind,
+    told: MessageKind | None,
     *which: ColumnElement[bool],
 ) -> None:
-    """End some sign-ups of a locked activity, tell the people, and give what became free."""
+    """End some sign-ups of a locked activity, tell the people unless another does, and give what became free."""
     people = work.session.scalars(
         update(SignUp)
         .where(SignUp.activity_id == activity_id, *which)
@@ -145,6 +152,12 @@ def _drop(
     ).all()
     if not people:
         return
+    if told is not None:
+        _tell(work, activity_id, people, told)
+    admission.fill(work, activity_id)
+
+
+def _tell(work: Work, activity_id: UUID, people: Iterable[UUID], told: MessageKind) -> None:
     title, quiet_from, quiet_until = work.session.execute(
         select(Activity.title, Activity.quiet_from, Activity.quiet_until).where(Activity.id == activity_id)
     ).one()
@@ -152,7 +165,6 @@ def _drop(
     messages.enqueue_all(
         work.session, work.now, people, told, not_before=audible, activity_id=str(activity_id), title=title
     )
-    admission.fill(work, activity_id)
 
 
 def _settle(

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from engage.activities.access import activity_to_manage
-from engage.activities.errors import ActivityFull, ActivityOver, QueueClosed, WrongActivityState
+from engage.activities.errors import ActivityOver, WrongActivityState
 from engage.activities.models import Activity, ActivityStatus, Audience, SignUpState
 from engage.activities.queries.credit import held_people
 from engage.activities.queries.imports import active_people, already_in
 from engage.activities.service import admission
 from engage.activities.service.answers import check_answers
+from engage.activities.service.review import accept, is_undecided
 from engage.activities.service.rules import Rules, belongings, check_eligible, conflicts, read_rules_now
+from engage.activities.service.sign_up import no_room_for_staff, tell_added
 from engage.core.errors import DomainError
 from engage.identity.errors import NoSuchPerson
-from engage.messages import service as messages
-from engage.messages.models import MessageKind
 
 if TYPE_CHECKING:
     from engage.core.db import Work
@@ -29,7 +29,7 @@ class _Known:
     """What was found out about all of them beforehand."""
 
     people: dict[UUID, Any]
-    inside: set[UUID]
+    inside: dict[UUID, tuple[UUID, SignUpState]]
     belong: dict[UUID, set[Audience]]
     conflicts: dict[UUID, DomainError]
     held: set[UUID]
@@ -39,8 +39,8 @@ class _Known:
 def import_people(work: Work, activity_id: UUID, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Sign people up in the order given, also outside the sign-up window; return what became of each.
 
-    The same rules decide as for one of them, and one who is refused keeps nobody else out. Repeating it changes nothing: who is in already
-    stays as they are.
+    The same rules decide as for one of them, and one who is refused keeps nobody else out. An application is accepted by it. Repeating it
+    changes nothing: who is in already stays as they are.
 
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
@@ -58,20 +58,31 @@ def import_people(work: Work, activity_id: UUID, items: list[dict[str, Any]]) ->
     # Who joins the queue now does so where every pool is full or waited for, or is held back, so that this stays true to the end.
     passed_over = admission.unheld_queue(work, activity_id) if rules.pools else 0
     got: dict[UUID, SignUpState] = {}
-    results = []
+    results: list[dict[str, Any]] = []
     for item in items:
         person_id = item["person_id"]
-        if person_id in known.inside or person_id in got:
-            results.append({"person_id": person_id, "result": "already", "code": None})
-            continue
+        result: str
+        code = None
         try:
-            got[person_id] = _let_in(work, _joining(work, rules, known, item, passed_over))
+            mine = known.inside.get(person_id)
+            if mine is not None and is_undecided(activity, mine[1]):
+                result = _accept(work, activity, mine[0])
+                known.inside[person_id] = mine[0], result
+            elif mine is not None or person_id in got:
+                result = "already"
+            else:
+                joining = _joining(work, rules, known, item, passed_over)
+                result = got[person_id] = _let_in(work, activity, joining)
         except DomainError as refusal:
-            results.append({"person_id": person_id, "result": "refused", "code": refusal.code})
-            continue
-        results.append({"person_id": person_id, "result": got[person_id], "code": None})
-    _tell(work, activity, got)
+            result, code = "refused", refusal.code
+        results.append({"person_id": person_id, "result": result, "code": code})
+    tell_added(work, activity, got)
     return results
+
+
+def _accept(work: Work, activity: Activity, sign_up_id: UUID) -> SignUpState:
+    with work.session.begin_nested():  # what is refused leaves nothing behind
+        return accept(work, activity.id, sign_up_id)
 
 
 def _find_out(work: Work, rules: Rules, person_ids: list[UUID]) -> _Known:
@@ -107,17 +118,8 @@ def _joining(
     return joining
 
 
-def _let_in(work: Work, joining: admission.Joining) -> SignUpState:
+def _let_in(work: Work, activity: Activity, joining: admission.Joining) -> SignUpState:
     outcome = admission.admit(work.session, joining, work.now)
     if outcome.state is None:
-        raise QueueClosed if work.now >= outcome.facts.queue_closes_at else ActivityFull
+        raise no_room_for_staff(activity, outcome.facts, work.now)
     return outcome.state
-
-
-def _tell(work: Work, activity: Activity, got: dict[UUID, SignUpState]) -> None:
-    about: dict[str, Any] = {"activity_id": str(activity.id), "title": activity.title}
-    places = [person_id for person_id, state in got.items() if state is SignUpState.CONFIRMED]
-    turns = [person_id for person_id, state in got.items() if state is SignUpState.WAITLISTED]
-    messages.enqueue_all(work.session, work.now, turns, MessageKind.SIGN_UP_WAITLISTED, **about)
-    about["starts_at"] = activity.starts_at.isoformat()
-    messages.enqueue_all(work.session, work.now, places, MessageKind.SIGN_UP_CONFIRMED, **about)

@@ -21,11 +21,11 @@ from engage.activities.errors import (
 )
 from engage.activities.models import Activity, ActivityStatus, Project, ProjectStatus
 from engage.activities.queries.activities import read_activity
-from engage.activities.service import admission, consequences, hours
+from engage.activities.service import admission, consequences, due, hours
 from engage.activities.service.cuts import take_back
 from engage.activities.service.lottery import set_lottery
 from engage.activities.service.moves import follow_start
-from engage.activities.service.terms import set_pools, terms_of
+from engage.activities.service.terms import is_used, set_pools, terms_of
 from engage.core.errors import InvalidInput, Issue, NotAllowed
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
@@ -65,8 +65,8 @@ def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     activity = Activity(**values)
     work.session.add(activity)
     work.session.flush()
-    set_pools(work, activity, _pools(body))
-    set_lottery(work, activity, body)
+    set_pools(work, activity, _pools(body), used=False)
+    set_lottery(work, activity, body.get("admission"), values)
     work.session.flush()
     return read_activity(work, activity.id)
 
@@ -165,17 +165,14 @@ def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: 
     activity.accept_version(version)
     found = replace(work, activity, body, may_cut=consequences.names_preview(version))
     consequences.accept(found, version)
-    if found.losers:
-        _tell(work, activity, found.losers, MessageKind.PLACE_WITHDRAWN)
-    if found.moved:
-        people = [effect.person_id for effect in found.effects]
-        starts_at = activity.starts_at.isoformat()
-        _tell(work, activity, people, MessageKind.ACTIVITY_CHANGED, starts_at=starts_at)
+    consequences.tell(work, activity, found)
     return read_activity(work, activity_id)
 
 
 def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bool) -> Consequences:
     """Write a body over a locked activity, give or take back places, and return what that meant for people.
+
+    Where the queue is closed by the new terms, it is closed here and now: turns end, and so does what stood until then.
 
     Raises:
         ActivityNotEditable: over, cancelled or summarised.
@@ -189,13 +186,14 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
     ):
         raise ActivityNotEditable
     values = _checked(work, body, activity)
-    _refuse_losses(activity, values, may_cut=may_cut)
+    used = is_used(work, activity.id)
+    _refuse_losses(activity, values, used=used, may_cut=may_cut)
     before = consequences.concerned(work, activity.id)
     moved = _moved(activity, values)
     pools = _pools(body)
     cut = take_back(work, activity, values["capacity"], pools) if may_cut else 0
-    set_lottery(work, activity, body)
-    set_pools(work, activity, pools)
+    set_lottery(work, activity, body.get("admission"), values)
+    set_pools(work, activity, pools, used=used)
     # A shorter queue is set after the new places have emptied it.
     turns = values.pop("waitlist_capacity")
     later = values["starts_at"] - activity.starts_at
@@ -207,13 +205,15 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
         activity.status, activity.status_reason = ActivityStatus.DRAFT, None
     work.session.flush()
     follow_start(work, activity, later)
+    if work.now >= activity.queue_closes_at:
+        due.close_queue(work, activity.id, tells=False)
     admission.fill(work, activity.id)
     _set_turns(work, activity, turns, cut)
     return consequences.of_edit(before, consequences.concerned(work, activity.id), moved)
 
 
-def _refuse_losses(activity: Activity, values: dict[str, Any], *, may_cut: bool) -> None:
-    if activity.taken + activity.waiting + activity.applied:
+def _refuse_losses(activity: Activity, values: dict[str, Any], *, used: bool, may_cut: bool) -> None:
+    if used:
         if values["questions"] != activity.questions:
             raise QuestionsFrozen
         if values["admission_mode"] is not activity.admission_mode:

@@ -22,22 +22,26 @@ from engage.activities.service.draw import ALGORITHM, Entry, in_order, read_text
 from engage.core.errors import InvalidInput, Issue
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from engage.core.db import Context, Work
 
 _FIXED: Final = ("public_source", "first_time_weight")
+_PLACES: Final = ("capacity", "sign_up_closes_at", "pools_merge_at")
 
 
-def set_lottery(work: Work, activity: Activity, body: dict[str, Any]) -> None:
-    """Keep the draw of a locked activity as the body has it; called before the activity itself is changed.
+def set_lottery(work: Work, activity: Activity, terms: dict[str, Any] | None, values: dict[str, Any]) -> None:
+    """Keep the draw of a locked activity as the part ``admission`` of a body has it, before the activity gets its new values.
 
-    Other terms get another seed and so another commitment. Once sign-up has opened they stay, and the draw may only be put
-    off. From the closing to the draw neither the places nor the end of sign-up move, once it is drawn nothing of it.
+    Other terms get another seed and so another commitment. Once sign-up has opened they stay, with the project that weights
+    come from, and the draw may only be put off. From the closing to the draw neither the places, the pools and their merge
+    nor the end of sign-up move, once it is drawn nothing of it.
 
     Raises:
         AdmissionFrozen: something would change that people rely on.
 
     """
-    given = (body.get("admission") or {}).get("lottery")
+    given = (terms or {}).get("lottery")
     if given is None and activity.admission_mode is not AdmissionMode.LOTTERY:
         return
     draw = work.session.get(LotteryDraw, activity.id, populate_existing=True)
@@ -47,7 +51,7 @@ def set_lottery(work: Work, activity: Activity, body: dict[str, Any]) -> None:
             drawing.commit_to_seed(work, draw)
             work.session.add(draw)
         return
-    _refuse_change(work, activity, draw, body)
+    _refuse_change(work, activity, draw, terms or {}, values)
     if given is None:
         work.session.delete(draw)
         return
@@ -58,12 +62,16 @@ def set_lottery(work: Work, activity: Activity, body: dict[str, Any]) -> None:
         drawing.commit_to_seed(work, draw)
 
 
-def _refuse_change(work: Work, activity: Activity, draw: LotteryDraw, body: dict[str, Any]) -> None:
+def _refuse_change(
+    work: Work, activity: Activity, draw: LotteryDraw, terms: dict[str, Any], values: dict[str, Any]
+) -> None:
     has_opened = activity.status is ActivityStatus.PUBLISHED and work.now >= activity.sign_up_opens_at
     if not (has_opened or activity.applied or draw.closed_at):
         return
-    given = (body.get("admission") or {}).get("lottery")
+    given = terms.get("lottery")
     if given is None or any(getattr(draw, name) != given[name] for name in _FIXED):
+        raise AdmissionFrozen
+    if values["project_id"] != activity.project_id:
         raise AdmissionFrozen
     if given["draws_at"] < draw.draws_at or (draw.drawn_at and given["draws_at"] != draw.draws_at):
         raise AdmissionFrozen
@@ -74,14 +82,19 @@ def _refuse_change(work: Work, activity: Activity, draw: LotteryDraw, body: dict
                 "capacity": pool["capacity"],
                 "overflow_rank": pool["overflow_rank"],
             }
-            for number, pool in enumerate(body["admission"]["pools"], 1)
+            for number, pool in enumerate(terms["pools"], 1)
         ]
         if (
-            body["capacity"] != activity.capacity
-            or body["sign_up_closes_at"] != activity.sign_up_closes_at
+            any(values[name] != getattr(activity, name) for name in _PLACES)
             or pools != free_in_pools(work, activity.id)
+            or _merges_between(activity, draw.draws_at, given["draws_at"])
         ):
             raise AdmissionFrozen
+
+
+def _merges_between(activity: Activity, before: datetime, after: datetime) -> bool:
+    """Say whether a draw that is put off would find its pools one."""
+    return activity.pools_merge_at is not None and before < activity.pools_merge_at <= after
 
 
 def show(look: Context, activity_id: UUID) -> dict[str, Any]:
@@ -120,6 +133,8 @@ def _listed(entry: Entry, position: int | None, outcome: Any) -> dict[str, Any]:
 def hold_draw(work: Work, activity_id: UUID, public_value: str | None) -> dict[str, Any]:
     """Draw, as staff: with the public number where one was named, else when the time has come and no worker was faster.
 
+    Entries that no worker has closed by then are closed first, except where a public number counts: by now everybody knows it.
+
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
         NoDraw: its places are not drawn by lot.
@@ -139,7 +154,11 @@ def hold_draw(work: Work, activity_id: UUID, public_value: str | None) -> dict[s
         raise WrongActivityState
     if work.now >= activity.ends_at:
         raise ActivityOver
-    if draw.closed_at is None or work.now < draw.draws_at:
+    if work.now < draw.draws_at:
+        raise DrawTooEarly
+    if draw.closed_at is None and draw.public_source is None:
+        drawing.close_entries(work, draw)
+    if draw.closed_at is None:
         raise DrawTooEarly
     if draw.public_source is not None and public_value is None:
         raise InvalidInput(Issue("/public_value", "required"))

@@ -48,7 +48,7 @@ def decide(work: Work, activity_id: UUID, items: list[dict[str, Any]]) -> dict[s
         NoSuchActivity, NotAllowed: not the caller's to manage.
         NoReview: its sign-ups are not reviewed.
         WrongActivityState, ActivityOver: not published, cancelled, or over.
-        InvalidInput: something that is no live sign-up of this activity.
+        InvalidInput: something that is no live sign-up of this activity, or ranks that leave holes.
         AlreadyAdmitted: somebody to be refused has a place.
         ActivityFull: more would wait than the queue has turns.
 
@@ -71,6 +71,7 @@ def decide(work: Work, activity_id: UUID, items: list[dict[str, Any]]) -> dict[s
     changes = [item for item in items if _changes(before[item["sign_up_id"]], item)]
     refused = [item for item in changes if item["decision"] is Decision.REFUSE]
     accepted = [item for item in changes if item["decision"] is Decision.ACCEPT]
+    _refuse_holes(work, activity_id, accepted)
     _note(work, refused, state=SignUpState.REFUSED, held_until=None)
     _note(work, accepted)
     admission.enqueue_ranked(
@@ -88,6 +89,18 @@ def decide(work: Work, activity_id: UUID, items: list[dict[str, Any]]) -> dict[s
             for state, position in (after[item["sign_up_id"]],)
         ]
     }
+
+
+def is_undecided(activity: Activity, state: SignUpState) -> bool:
+    """Say whether somebody who has signed up is still to be accepted, or was refused: only a decision brings them in."""
+    return activity.admission_mode is AdmissionMode.REVIEW and state in _UNDECIDED
+
+
+def accept(work: Work, activity_id: UUID, sign_up_id: UUID) -> SignUpState:
+    """Accept one application without a rank; return what it has become. See ``decide``."""
+    item = {"sign_up_id": sign_up_id, "decision": Decision.ACCEPT, "reason": None, "rank": None}
+    (result,) = decide(work, activity_id, [item])["results"]
+    return SignUpState(result["state"])
 
 
 def _sign_ups(work: Work, activity_id: UUID, items: list[dict[str, Any]]) -> dict[UUID, Any]:
@@ -115,6 +128,22 @@ def _changes(sign_up: Any, item: dict[str, Any]) -> bool:
     if sign_up.state is SignUpState.WAITLISTED:
         return bool(sign_up.rank != (item["rank"] or UNRANKED))
     return sign_up.state in _UNDECIDED
+
+
+def _refuse_holes(work: Work, activity_id: UUID, accepted: list[dict[str, Any]]) -> None:
+    """Refuse ranks that, with those given before, do not run from 1; who has left since keeps theirs filled."""
+    given = {item["rank"] for item in accepted} - {None}
+    if not accepted:
+        return
+    others = select(SignUp.rank).where(
+        SignUp.activity_id == activity_id,
+        SignUp.rank != UNRANKED,
+        SignUp.id.not_in([item["sign_up_id"] for item in accepted]),
+    )
+    ranks = given | set(work.session.scalars(others.distinct()))
+    missing = next((rank for rank in range(1, len(ranks) + 1) if rank not in ranks), None)
+    if missing is not None:
+        raise InvalidInput(Issue("/items", "ranks_with_holes", {"missing": missing}))
 
 
 def _note(work: Work, items: list[dict[str, Any]], **more: Any) -> None:

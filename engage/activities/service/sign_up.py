@@ -38,6 +38,7 @@ from engage.activities.queries.states import attendance_of
 from engage.activities.service import admission
 from engage.activities.service.answers import check_answers
 from engage.activities.service.credit import note_late_leave
+from engage.activities.service.review import accept, is_undecided
 from engage.activities.service.rules import (
     Rules,
     check_eligible,
@@ -54,6 +55,7 @@ from engage.messages import service as messages
 from engage.messages.models import MessageKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date, datetime
 
     from engage.core.db import Context, Look
@@ -253,6 +255,8 @@ def leave(work: Work, activity_id: UUID) -> None:
 def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[str, Any]]) -> dict[str, Any]:
     """Sign somebody else up, as staff, also outside the sign-up window; the same rules decide who may come.
 
+    An application, also one that was refused, is accepted by it; whoever has a place or a turn keeps it.
+
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
         NoSuchPerson: no active person has this id.
@@ -270,27 +274,35 @@ def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[
     person = _active_person(work, person_id)
     mine = admission.seen(work.session, activity_id, person_id).mine
     if mine is not None:
+        if is_undecided(activity, SignUpState(mine.mine_state)):
+            accept(work, activity_id, mine.mine_id)
         return sign_ups.sign_up_for_staff(work, mine.mine_id)
     if not activity.pools_merged:
         admission.fill(work, activity_id)  # pools that are due are one before the rules are read
     rules = read_rules_now(work, activity_id)
     joining = _joining(work, rules, person, given, complete=False)
     got = _let_in(work, rules, replace(joining, added_by=work.actor.id))
-    if got.state is None and activity.admission_mode is AdmissionMode.LOTTERY and not activity.drawn:
-        raise SignUpClosed  # the entries are those that the draw will be checked against
     if got.state is None:
-        raise _no_room(got.facts, work.now)
-    _tell(work, activity, person_id, got.state)
+        raise no_room_for_staff(activity, got.facts, work.now)
+    tell_added(work, activity, {person_id: got.state})
     return sign_ups.sign_up_for_staff(work, got.sign_up_id)
 
 
-def _tell(work: Work, activity: Activity, person_id: UUID, state: SignUpState) -> None:
+def no_room_for_staff(activity: Activity, facts: Any, now: datetime) -> DomainError:
+    """Return why an activity that is on takes nobody more from its staff."""
+    if activity.admission_mode is AdmissionMode.LOTTERY and not activity.drawn:
+        return SignUpClosed()  # the entries are those that the draw will be checked against
+    return _no_room(facts, now)
+
+
+def tell_added(work: Work, activity: Activity, got: Mapping[UUID, SignUpState]) -> None:
+    """Tell people that staff signed them up."""
     about: dict[str, Any] = {"activity_id": str(activity.id), "title": activity.title}
-    if state is SignUpState.CONFIRMED:
-        about["starts_at"] = activity.starts_at.isoformat()
-        messages.enqueue(work.session, work.now, person_id, MessageKind.SIGN_UP_CONFIRMED, **about)
-    elif state is SignUpState.WAITLISTED:
-        messages.enqueue(work.session, work.now, person_id, MessageKind.SIGN_UP_WAITLISTED, **about)
+    places = [person_id for person_id, state in got.items() if state is SignUpState.CONFIRMED]
+    turns = [person_id for person_id, state in got.items() if state is SignUpState.WAITLISTED]
+    messages.enqueue_all(work.session, work.now, turns, MessageKind.SIGN_UP_WAITLISTED, **about)
+    about["starts_at"] = activity.starts_at.isoformat()
+    messages.enqueue_all(work.session, work.now, places, MessageKind.SIGN_UP_CONFIRMED, **about)
 
 
 def _active_person(work: Work, person_id: UUID) -> Profile:

@@ -5,25 +5,29 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, select
 
 from engage.activities.errors import AdmissionFrozen, CapacityBelowTaken
-from engage.activities.models import Activity, AdmissionMode, Pool
+from engage.activities.models import Activity, AdmissionMode, Pool, SignUp, SignUpState
 from engage.core.errors import InvalidInput, Issue
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from engage.core.config import Settings
     from engage.core.db import Work
 
 _NOTHING: Final[dict[str, Any]] = {}
-_KEPT: Final = ("audience", "county_codes")  # who a pool is for stays while somebody is in
+_KEPT: Final = ("audience", "county_codes")  # whom a pool is for stays while somebody is in
+_SHOWN_FOR: Final = timedelta(minutes=5)  # how long everybody can read the entries before they are drawn
 
 
 def terms_of(settings: Settings, body: dict[str, Any]) -> dict[str, Any]:
     """Return the columns that the parts ``admission``, ``waitlist`` and ``attendance`` of a body amount to.
 
     Raises:
-        InvalidInput: the queue would close before offers begin, pools do not add up to the capacity, or merge after the end.
+        InvalidInput: the queue would close before offers begin, pools do not add up to the capacity or merge after the end, or a
+            lottery is drawn too soon or too late.
 
     """
     admission, waitlist, attendance = (
@@ -81,16 +85,16 @@ def _misfits(body: dict[str, Any], pools: list[dict[str, Any]], merge_at: Any) -
 
 
 def _misplaced(body: dict[str, Any], lottery: dict[str, Any] | None) -> list[Issue]:
-    """Return what is wrong with when a lottery is drawn: not before sign-up closes, not after the start."""
+    """Return what is wrong with when a lottery is drawn: some time after sign-up closes, not after the start."""
     if lottery is None:
         return []
-    order = (body["sign_up_closes_at"], lottery["draws_at"], body["starts_at"])
-    names = ("sign_up_closes_at", "draws_at", "starts_at")
-    return [
-        Issue("/admission/lottery/draws_at", "bad_order", {"first": names[at], "second": names[at + 1]})
-        for at in (0, 1)
-        if order[at] > order[at + 1]
-    ]
+    at, draws_at = "/admission/lottery/draws_at", lottery["draws_at"]
+    if draws_at > body["starts_at"]:
+        return [Issue(at, "bad_order", {"first": "draws_at", "second": "starts_at"})]
+    if draws_at < body["sign_up_closes_at"] + _SHOWN_FOR:
+        minutes = _SHOWN_FOR // timedelta(minutes=1)
+        return [Issue(at, "too_soon_after", {"first": "sign_up_closes_at", "minutes": minutes})]
+    return []
 
 
 def _minutes(given: str | None, default: int) -> int:
@@ -100,10 +104,17 @@ def _minutes(given: str | None, default: int) -> int:
     return (int(hours) * 60 + int(minutes)) % 1440
 
 
-def set_pools(work: Work, activity: Activity, pools: list[dict[str, Any]]) -> None:
+def is_used(work: Work, activity_id: UUID) -> bool:
+    """Say whether somebody has a live sign-up: what they were told, asked and matched with stays as it is."""
+    live = exists().where(SignUp.activity_id == activity_id, SignUp.state != SignUpState.CANCELLED)
+    return bool(work.session.scalar(select(live)))
+
+
+def set_pools(work: Work, activity: Activity, pools: list[dict[str, Any]], *, used: bool) -> None:
     """Divide a locked activity's places into pools, in the order given; none: all places are one.
 
-    While somebody is in, names and capacities may change, not whom the pools are for. Once merged, pools stay as they were.
+    While somebody is in, names, capacities and the order of overflow may change, not whom the pools are for, nor whether they take
+    overflow. Once merged, pools stay as they were.
 
     Raises:
         AdmissionFrozen: somebody has signed up, and the pools would be for others.
@@ -113,13 +124,12 @@ def set_pools(work: Work, activity: Activity, pools: list[dict[str, Any]]) -> No
     before = work.session.scalars(
         select(Pool).where(Pool.activity_id == activity.id).order_by(Pool.position)
     ).all()
-    is_used = activity.taken + activity.waiting + activity.applied > 0
     same = len(before) == len(pools) and all(
-        getattr(pool, name) == given[name]
+        all(getattr(pool, name) == given[name] for name in _KEPT)
+        and (pool.overflow_rank is None) == (given["overflow_rank"] is None)
         for pool, given in zip(before, pools, strict=True)
-        for name in _KEPT
     )
-    if is_used and not same:
+    if used and not same:
         raise AdmissionFrozen
     if same:
         for pool, given in zip(before, pools, strict=True):
