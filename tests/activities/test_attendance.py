@@ -16,6 +16,7 @@ from engage.activities.models import (
     SignUp,
     SignUpState,
 )
+from engage.activities.queries.entry import Facts
 from engage.activities.queries.states import attendance, attendance_of, minutes_present
 from engage.core import ids
 
@@ -139,10 +140,8 @@ def test_python_and_sql_agree_on_every_case(frozen, make, database):
             ).all()  # fmt: skip
         assert len(rows) == len(people) * len(ActivityStatus)
         for state, arrived_at, excused_at, status, starts, ends, late_minutes, cause, in_sql in rows:
-            in_python = attendance_of(
-                state, arrived_at, excused_at, now, status=status, starts_at=starts, ends_at=ends, late_minutes=late_minutes,
-                cause=cause,
-            )  # fmt: skip
+            facts = Facts(status, starts, ends, late_minutes)
+            in_python = attendance_of(state, arrived_at, excused_at, now, facts, cause)
             assert in_sql == in_python, (state, arrived_at, excused_at, status, cause, now)
             seen.add(in_python)
     assert seen == {None, *Attendance}

@@ -100,11 +100,8 @@ def _entry(row: Any, activity: Any, now: datetime) -> dict[str, Any]:
         "name": row.name,
         "state": row.state,
         "pool": row.pool,
-        "attendance": attendance_of(
-            row.state, row.arrived_at, row.excused_at, now, status=activity.status, starts_at=activity.starts_at,
-            ends_at=activity.ends_at, late_minutes=activity.late_minutes,
-        ),
+        "attendance": attendance_of(row.state, row.arrived_at, row.excused_at, now, activity),
         "arrived_at": row.arrived_at,
         "left_at": row.left_at,
         "over_capacity": bool(row.over_capacity),
-    }  # fmt: skip
+    }

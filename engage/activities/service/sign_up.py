@@ -34,7 +34,7 @@ from engage.activities.models import (
 )
 from engage.activities.queries import sign_ups
 from engage.activities.queries.credit import held_until
-from engage.activities.queries.states import attendance_of
+from engage.activities.queries.entry import Entry, Facts, wire
 from engage.activities.service import admission
 from engage.activities.service.answers import check_answers
 from engage.activities.service.credit import note_late_leave
@@ -158,14 +158,16 @@ def _no_room(facts: Any, now: datetime) -> DomainError:
 
 
 def _joined(look: Look, outcome: admission.Outcome) -> dict[str, Any]:
+    entry = Entry(outcome.sign_up_id, outcome.state, outcome.position, look.now, outcome.held_until)
+    return _wire(look, entry, outcome, outcome.answers)
+
+
+def _wire(look: Look, entry: Entry, outcome: admission.Outcome, answers: dict[str, Any]) -> dict[str, Any]:
+    met = outcome.facts
+    facts = Facts(ActivityStatus(met.status), met.starts_at, met.ends_at, met.late_minutes)
     return {
-        **sign_ups.NOTHING_YET,
-        "id": outcome.sign_up_id,
-        "state": outcome.state,
-        "position": outcome.position,
-        "held_until": outcome.held_until,
-        "created_at": look.now,
-        "answers": sign_ups.listed(outcome.answers),
+        **wire(entry, facts, look.now),
+        "answers": sign_ups.listed(answers),
         "warnings": _warnings(outcome),
     }
 
@@ -189,29 +191,11 @@ def _again(look: Look, outcome: admission.Outcome, given: list[dict[str, Any]] |
                 .where(SignUp.id == mine.mine_id, SignUp.state != SignUpState.CANCELLED)
                 .values(answers=answers)
             )
-    state = SignUpState(mine.mine_state)
-    return {
-        "id": mine.mine_id,
-        "state": state,
-        "position": mine.mine_position,
-        "created_at": mine.mine_created_at,
-        "checked_in_at": mine.mine_checked_in_at,
-        "attendance": attendance_of(
-            state,
-            mine.mine_arrived_at,
-            mine.mine_excused_at,
-            look.now,
-            status=ActivityStatus(facts.status),
-            starts_at=facts.starts_at,
-            ends_at=facts.ends_at,
-            late_minutes=facts.late_minutes,
-        ),
-        "offer_expires_at": mine.mine_offer_expires_at,
-        "held_until": mine.mine_held_until,
-        "decision_reason": mine.mine_decision_reason,
-        "answers": sign_ups.listed(answers),
-        "warnings": _warnings(outcome),
-    }
+    entry = Entry(
+        mine.mine_id, SignUpState(mine.mine_state), mine.mine_position, mine.mine_created_at, mine.mine_held_until,
+        mine.mine_excused_at, mine.mine_offer_expires_at, mine.mine_decision_reason, mine.mine_checked_in_at, mine.mine_arrived_at,
+    )  # fmt: skip
+    return _wire(look, entry, outcome, answers)
 
 
 def _refuse_closed(facts: Any, now: datetime) -> None:
