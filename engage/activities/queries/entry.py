@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from sqlalchemy import Subquery
+
     from engage.activities.models import ActivityStatus, CancelCause
 
 _AHEAD: Final = SignUp.__table__.alias("ahead")
@@ -81,6 +83,15 @@ FACTS: Final[tuple[Any, ...]] = (
     Activity.ends_at,
     Activity.late_minutes,
 )
+
+
+def turns_of(activity_id: UUID) -> Subquery:
+    """Return everybody in the queue of an activity with their number, for who needs them all."""
+    return (
+        select(SignUp.id, func.row_number().over(order_by=(SignUp.rank, SignUp.seq)).label("turn"))
+        .where(SignUp.activity_id == activity_id, SignUp.state == SignUpState.WAITLISTED)
+        .subquery()
+    )
 
 
 def wire(entry: Entry, facts: Facts, now: datetime, cause: CancelCause | None = None) -> dict[str, Any]:

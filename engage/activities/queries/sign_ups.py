@@ -6,14 +6,23 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Integer, Select, Uuid, bindparam, func, select
+from sqlalchemy import BigInteger, Integer, Select, Uuid, bindparam, func, select, true
 
 from engage.activities.access import PUBLIC, require_manageable
 from engage.activities.errors import NoSuchActivity, NoSuchSignUp
-from engage.activities.models import UNRANKED, Activity, ActivityStatus, CheckIn, SignUp, SignUpState
+from engage.activities.models import (
+    UNRANKED,
+    Activity,
+    ActivityStatus,
+    CancelCause,
+    CheckIn,
+    SignUp,
+    SignUpState,
+)
 from engage.activities.queries.activities import CARD, card, cards
 from engage.activities.queries.entry import ENTRY, FACTS, MINE, Entry, Facts, wire
 from engage.activities.queries.estimate import estimate_of
+from engage.activities.queries.overlaps import ITS_CLASH, overlap_with
 from engage.activities.queries.states import not_over
 from engage.core.clock import age_on, shanghai_day
 from engage.core.db import UtcDateTime
@@ -32,33 +41,35 @@ _ROWS: Final = bindparam("rows", type_=Integer())
 @cache
 def _my_sign_up() -> Prepared[Any]:
     return Prepared(
-        select(*ENTRY, *FACTS, SignUp.answers, SignUp.joined_position)
+        select(*ENTRY, *FACTS, SignUp.answers, SignUp.joined_position, ITS_CLASH.c.id, ITS_CLASH.c.title)
         .select_from(Activity)
         .outerjoin(SignUp, MINE)
         .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
+        .outerjoin(ITS_CLASH, true())
         .where(Activity.id == _ACTIVITY, Activity.status.in_(PUBLIC))
     )
 
 
 def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
-    """Return the caller's live sign-up of an activity.
+    """Return the caller's live sign-up of an activity. One statement.
 
     Raises:
         NoSuchActivity: there is none that is published.
         NoSuchSignUp: the caller has no live sign-up.
 
     """
-    row = _my_sign_up().one_or_none(look.db, {"activity_id": activity_id, "me": look.actor.id})
+    me = look.actor.id
+    row = _my_sign_up().one_or_none(look.db, {"activity_id": activity_id, "me": me, "person_id": me})
     if row is None:
         raise NoSuchActivity
     if row[0] is None:
         raise NoSuchSignUp
-    entry, facts, answers, joined_position = _parts(row)
+    entry, facts, answers, joined_position, clash_id, clash_title = _parts(row)
     return {
         **wire(entry, facts, look.now),
         "joined_position": joined_position,
         "answers": listed(answers),
-        "warnings": [],
+        "warnings": [] if clash_id is None else [overlap_with(clash_id, clash_title)],
     }
 
 
@@ -241,8 +252,7 @@ def _for_staff(row: Any, look: Context) -> dict[str, Any]:
         "answers": listed(answers),
         "cancelled_at": cancelled_at,
         "cancel_reason": cancel_reason,
-        "excuse_reason": excuse_reason,
+        "excuse_reason": cancel_reason if cause is CancelCause.EXCUSED else excuse_reason,
         "check_in_method": method,
         "rank": None if rank == UNRANKED else rank,
-        "warnings": [],
     }

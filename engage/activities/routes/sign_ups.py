@@ -12,6 +12,7 @@ from engage.activities.errors import (
     AgeNotAllowed,
     AlreadyCheckedIn,
     CountyNotAllowed,
+    CreditTooLow,
     DailyLimitReached,
     ExcuseTooLate,
     MembersOnly,
@@ -33,6 +34,7 @@ from engage.activities.schemas.activity import ReasonIn
 from engage.activities.schemas.credit import ExcuseOut
 from engage.activities.schemas.imports import SignUpImportIn, SignUpImportOut
 from engage.activities.schemas.sign_up import (
+    AddedSignUpOut,
     AddPersonIn,
     MySignUpPage,
     MySignUpsQuery,
@@ -66,7 +68,7 @@ _NOT_FOR_YOU: Final = (
 
 @api.operation(
     "PUT", "/activities/{activity_id}/sign-up", access=member, zh="报名", body=SignUpIn, returns=SignUpOut, mode=Mode.STATEMENT,
-    refuses=[NoSuchActivity, ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, QueueClosed, ConflictingChange, *_NOT_FOR_YOU],
+    refuses=[NoSuchActivity, ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, QueueClosed, ConflictingChange, CreditTooLow, *_NOT_FOR_YOU],
 )  # fmt: skip
 def sign_up(look: Look, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Sign up: a place, or a turn in the queue.
@@ -144,8 +146,8 @@ def list_sign_ups(look: Look, activity_id: UUID, query: dict[str, Any]) -> Page:
 
 
 @api.operation(
-    "POST", "/activities/{activity_id}/sign-ups", access=staff, zh="代为报名", body=AddPersonIn, returns=StaffSignUpOut, status=201,
-    refuses=[NoSuchActivity, NotAllowed, NoSuchPerson, WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, QueueClosed, *_NOT_FOR_YOU], idempotent=True,
+    "POST", "/activities/{activity_id}/sign-ups", access=staff, zh="代为报名", body=AddPersonIn, returns=AddedSignUpOut, status=201,
+    refuses=[NoSuchActivity, NotAllowed, NoSuchPerson, WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, QueueClosed, CreditTooLow, *_NOT_FOR_YOU], idempotent=True,
 )  # fmt: skip
 def add_person(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Sign somebody up as staff, also outside the sign-up window."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from engage.activities.access import activity_to_manage
-from engage.activities.errors import ActivityFull, ActivityOver, QueueClosed, WrongActivityState
+from engage.activities.errors import ActivityFull, ActivityOver, CreditTooLow, QueueClosed, WrongActivityState
 from engage.activities.models import Activity, ActivityStatus, Audience, SignUpState
 from engage.activities.queries.credit import held_people
 from engage.activities.queries.imports import active_people, already_in
@@ -110,6 +110,8 @@ def _joining(
 def _let_in(work: Work, joining: admission.Joining) -> SignUpState:
     outcome = admission.admit(work.session, joining, work.now)
     if outcome.state is None:
+        if joining.held_until:
+            raise CreditTooLow
         raise QueueClosed if work.now >= outcome.facts.queue_closes_at else ActivityFull
     return outcome.state
 

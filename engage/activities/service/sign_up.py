@@ -15,6 +15,7 @@ from engage.activities.errors import (
     ActivityOver,
     ActivityStarted,
     AlreadyCheckedIn,
+    CreditTooLow,
     NoSuchActivity,
     NoSuchSignUp,
     QueueClosed,
@@ -35,6 +36,7 @@ from engage.activities.models import (
 from engage.activities.queries import sign_ups
 from engage.activities.queries.credit import held_until
 from engage.activities.queries.entry import Entry, Facts, wire
+from engage.activities.queries.overlaps import overlap_with
 from engage.activities.service import admission
 from engage.activities.service.answers import check_answers
 from engage.activities.service.credit import note_late_leave
@@ -82,6 +84,7 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
     Raises:
         NoSuchActivity: not published.
         ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, QueueClosed: it takes nobody now.
+        CreditTooLow: they may only queue, and there is no turn left.
         ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly, NoPoolForYou: it does not take this person.
         Overlaps, DailyLimitReached, WeeklyLimitReached: their other sign-ups keep them from it.
         InvalidInput: answers that do not fit the questions.
@@ -94,7 +97,7 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
         if outcome.mine is not None:
             return _again(look, outcome, given)
         if outcome.state is not None:
-            return _joined(look, outcome)
+            return _joined(look, outcome, outcome.state)
         if outcome.facts is None or outcome.facts.status not in PUBLIC:
             forget(activity_id)
             raise NoSuchActivity
@@ -108,14 +111,15 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
 def _try(
     look: Look, rules: Rules, given: list[dict[str, Any]] | None
 ) -> tuple[admission.Outcome, DomainError | None]:
-    """Return what came of letting the caller in, and what forbids it; a sign-up that they have already is found in any case."""
-    refusal = None
+    """Return what came of letting the caller in, and why not if not; a sign-up that they have already is found in any case."""
+    refusal: DomainError | None = None
     try:
         joining = _joining(look, rules, look.actor, given or [])
+        refusal = CreditTooLow() if joining.held_until else None
         if rules.needs_lock(look.now):
-            return _let_in_locked(look, rules, joining), None
+            return _let_in_locked(look, rules, joining), refusal
         with look.atomic():
-            return admission.admit(look.db, joining, look.now), None
+            return admission.admit(look.db, joining, look.now), refusal
     except admission.AlreadyIn:
         pass  # by another connection, at the same moment
     except DomainError as error:
@@ -157,8 +161,8 @@ def _no_room(facts: Any, now: datetime) -> DomainError:
     return QueueClosed() if now >= facts.queue_closes_at else ActivityFull()
 
 
-def _joined(look: Look, outcome: admission.Outcome) -> dict[str, Any]:
-    entry = Entry(outcome.sign_up_id, outcome.state, outcome.position, look.now, outcome.held_until)
+def _joined(look: Look, outcome: admission.Outcome, state: SignUpState) -> dict[str, Any]:
+    entry = Entry(outcome.sign_up_id, state, outcome.position, look.now, outcome.held_until)
     return _wire(look, entry, outcome, outcome.answers)
 
 
@@ -173,10 +177,7 @@ def _wire(look: Look, entry: Entry, outcome: admission.Outcome, answers: dict[st
 
 
 def _warnings(outcome: admission.Outcome) -> list[dict[str, Any]]:
-    if outcome.clash is None:
-        return []
-    activity_id, title = outcome.clash
-    return [{"code": "overlap", "activity": {"id": activity_id, "name": title}}]
+    return [] if outcome.clash is None else [overlap_with(*outcome.clash)]
 
 
 def _again(look: Look, outcome: admission.Outcome, given: list[dict[str, Any]] | None) -> dict[str, Any]:
@@ -241,6 +242,7 @@ def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[
         NoSuchActivity, NotAllowed: not the caller's to manage.
         NoSuchPerson: no active person has this id.
         WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, QueueClosed: it takes nobody now.
+        CreditTooLow: they may only queue, and there is no turn left.
         ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly, NoPoolForYou: it does not take this person.
         Overlaps, DailyLimitReached, WeeklyLimitReached: their other sign-ups keep them from it.
         InvalidInput: answers that do not fit.
@@ -252,9 +254,9 @@ def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[
     if work.now >= activity.ends_at:
         raise ActivityOver
     person = _active_person(work, person_id)
-    mine = admission.seen(work.session, activity_id, person_id).mine
-    if mine is not None:
-        return sign_ups.sign_up_for_staff(work, mine.mine_id)
+    found = admission.seen(work.session, activity_id, person_id)
+    if found.mine is not None:
+        return {**sign_ups.sign_up_for_staff(work, found.mine.mine_id), "warnings": _warnings(found)}
     if not activity.pools_merged:
         admission.fill(work, activity_id)  # pools that are due are one before the rules are read
     rules = read_rules_now(work, activity_id)
@@ -263,9 +265,9 @@ def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[
     if got.state is None and activity.admission_mode is AdmissionMode.LOTTERY and not activity.drawn:
         raise SignUpClosed  # the entries are those that the draw will be checked against
     if got.state is None:
-        raise _no_room(got.facts, work.now)
+        raise CreditTooLow if joining.held_until else _no_room(got.facts, work.now)
     _tell(work, activity, person_id, got.state)
-    return sign_ups.sign_up_for_staff(work, got.sign_up_id)
+    return {**sign_ups.sign_up_for_staff(work, got.sign_up_id), "warnings": _warnings(got)}
 
 
 def _tell(work: Work, activity: Activity, person_id: UUID, state: SignUpState) -> None:
