@@ -237,8 +237,8 @@ class CheckInCodeInvalid(Forbidden):
 class RosterSignatureInvalid(Forbidden):
     code = "roster_signature_invalid"
     zh, en = (
-        "名单签名无效、已过期，或不属于您和本活动；请重新下载名单后再上传。",
-        "The roster's signature is forged, too old, or not of this activity and you; load the roster again, then upload.",
+        "名单签名无效，或不属于您和本活动；请重新下载名单后再上传。",
+        "The roster's signature is forged, or not of this activity and you; load the roster again, then upload.",
     )
 
 

@@ -62,7 +62,7 @@ def _activity(look: Context, activity_id: UUID) -> Any:
     row = look.db.execute(
         select(
             Activity.id, Activity.title, Activity.status, Activity.starts_at, Activity.ends_at, Activity.capacity, Activity.taken,
-            Activity.waiting, Activity.queue_closes_at, Activity.pools_merged, Activity.late_minutes, Activity.requires_check_out,
+            Activity.waiting, Activity.sign_up_opens_at, Activity.sign_up_closes_at, Activity.queue_closes_at, Activity.pools_merged, Activity.late_minutes, Activity.requires_check_out,
             manageable(look).label("is_allowed"),
         ).where(Activity.id == activity_id, visible_activities(look))
     ).one_or_none()  # fmt: skip
