@@ -115,11 +115,11 @@ def listed(answers: dict[str, Any]) -> list[dict[str, Any]]:
 
 @cache
 def _my_list(*, past: bool, further: bool) -> Prepared[Any]:
-    statement = (
-        _my_sign_ups()
-        .where(SignUp.person_id == LATER.actor.id, SignUp.state != SignUpState.CANCELLED)
-        .where(SignUp.ends_at <= LATER.now if past else not_over(SignUp.ends_at))
-    )
+    shown = SignUp.state != SignUpState.CANCELLED
+    if past:
+        shown |= SignUp.cancel_cause == CancelCause.EXCUSED
+    when = SignUp.ends_at <= LATER.now if past else not_over(SignUp.ends_at)
+    statement = _my_sign_ups().where(SignUp.person_id == LATER.actor.id, shown, when)
     keys = [SignUp.starts_at, SignUp.id]
     if further:
         seen = [bindparam("after_at", type_=UtcDateTime()), bindparam("after_id", type_=Uuid())]
@@ -128,7 +128,10 @@ def _my_list(*, past: bool, further: bool) -> Prepared[Any]:
 
 
 def list_my_sign_ups(look: Context, query: dict[str, Any]) -> Page:
-    """Return the caller's live sign-ups with their activities: upcoming by start, past the latest first."""
+    """Return the caller's sign-ups with their activities: upcoming by start, past the latest first.
+
+    Of those that ended only the excused, and among the past: that is what became of them, and no absence.
+    """
     pager = Pager(look.settings, "my-sign-ups", query)
     after = pager.after()
     values = {"me": look.actor.id, "now": look.now, "rows": query["limit"] + 1}
@@ -173,7 +176,7 @@ def my_next_sign_ups(look: Context, each: int) -> list[dict[str, Any]]:
 
 def _my_sign_ups() -> Any:
     return (
-        cards(Activity.late_minutes, *ENTRY)
+        cards(Activity.late_minutes, SignUp.cancel_cause, *ENTRY)
         .join(SignUp, SignUp.activity_id == Activity.id)
         .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
     )
@@ -182,8 +185,9 @@ def _my_sign_ups() -> Any:
 def _with_activity(row: Any, look: Context) -> dict[str, Any]:
     size = len(CARD)
     activity = card(row[:size], look.now)
-    facts = Facts(row[2], activity["starts_at"], activity["ends_at"], row[size])
-    return {**wire(Entry(*row[size + 1 :]), facts, look.now), "activity": activity}
+    late_minutes, cause, *entry = row[size:]
+    facts = Facts(row[2], activity["starts_at"], activity["ends_at"], late_minutes)
+    return {**wire(Entry(*entry), facts, look.now, cause), "activity": activity}
 
 
 @cache

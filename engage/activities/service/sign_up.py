@@ -301,27 +301,33 @@ def cancel_for(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> 
 
     """
     activity = activity_to_manage(work, activity_id)
-    person_id, state = _of_activity(work, activity_id, sign_up_id)
+    person_id, state, _ = _of_activity(work, activity_id, sign_up_id)
     if state is not SignUpState.CANCELLED:
         if work.now >= activity.ends_at:
             raise ActivityOver
         admission.end(work, sign_up_id, CancelCause.STAFF, reason)
-        messages.enqueue(
-            work.session, work.now, person_id, MessageKind.SIGN_UP_CANCELLED_BY_STAFF,
-            activity_id=str(activity_id), title=activity.title, reason=reason,
-        )  # fmt: skip
+        _tell_ended(work, activity, person_id, reason)
     return sign_ups.sign_up_for_staff(work, sign_up_id)
 
 
-def _of_activity(work: Work, activity_id: UUID, sign_up_id: UUID) -> tuple[UUID, SignUpState]:
+def _tell_ended(work: Work, activity: Activity, person_id: UUID, reason: str) -> None:
+    messages.enqueue(
+        work.session, work.now, person_id, MessageKind.SIGN_UP_CANCELLED_BY_STAFF,
+        activity_id=str(activity.id), title=activity.title, reason=reason,
+    )  # fmt: skip
+
+
+def _of_activity(
+    work: Work, activity_id: UUID, sign_up_id: UUID
+) -> tuple[UUID, SignUpState, CancelCause | None]:
     row = work.session.execute(
-        select(SignUp.person_id, SignUp.state).where(
+        select(SignUp.person_id, SignUp.state, SignUp.cancel_cause).where(
             SignUp.id == sign_up_id, SignUp.activity_id == activity_id
         )
     ).one_or_none()
     if row is None:
         raise NoSuchSignUp
-    return row[0], row[1]
+    return row[0], row[1], row[2]
 
 
 def _refuse_present(work: Work, sign_up_id: UUID) -> None:
@@ -332,7 +338,9 @@ def _refuse_present(work: Work, sign_up_id: UUID) -> None:
 
 
 def excuse(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> dict[str, Any]:
-    """Note that a confirmed person had a good reason not to come.
+    """Note that a confirmed person has a good reason not to come; before the start the place goes to the next in line.
+
+    Repeating it changes nothing.
 
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
@@ -342,13 +350,25 @@ def excuse(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> dict
         AlreadyCheckedIn: the person is there.
 
     """
-    if activity_to_manage(work, activity_id).status is not ActivityStatus.PUBLISHED:
+    activity = activity_to_manage(work, activity_id)
+    if activity.status is not ActivityStatus.PUBLISHED:
         raise WrongActivityState
-    _, state = _of_activity(work, activity_id, sign_up_id)
+    person_id, state, cause = _of_activity(work, activity_id, sign_up_id)
+    if cause is CancelCause.EXCUSED:
+        return sign_ups.sign_up_for_staff(work, sign_up_id)
     if state is SignUpState.CANCELLED:
         raise NoSuchSignUp
     if state is not SignUpState.CONFIRMED:
         raise SignUpNotConfirmed
+    if work.now < activity.starts_at:
+        admission.end(work, sign_up_id, CancelCause.EXCUSED, reason)
+        _tell_ended(work, activity, person_id, reason)
+    else:
+        _note_excuse(work, sign_up_id, reason)
+    return sign_ups.sign_up_for_staff(work, sign_up_id)
+
+
+def _note_excuse(work: Work, sign_up_id: UUID, reason: str) -> None:
     _refuse_present(work, sign_up_id)
     work.session.execute(
         update(SignUp)
@@ -356,4 +376,3 @@ def excuse(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> dict
         .values(updated_at=work.now, excused_at=work.now, excused_by=work.actor.id, excuse_reason=reason)
         .execution_options(synchronize_session=False)
     )
-    return sign_ups.sign_up_for_staff(work, sign_up_id)
