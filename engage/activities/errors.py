@@ -133,6 +133,14 @@ class ActivityFull(Conflict):
     zh, en = "名额和候补都已满。", "All places and the whole queue are taken."
 
 
+class CreditTooLow(Conflict):
+    code = "credit_too_low"
+    zh, en = (
+        "信用分低于门槛，目前只能候补，而候补已满或未开放；活动临近开始时如有空余名额，可以报名。",
+        "With too few credit points one can only queue for now, and there is no turn left; places still free shortly before the start are open to all.",
+    )
+
+
 class AgeNotAllowed(Forbidden):
     code = "age_not_allowed"
     zh, en = "活动当日年龄不在要求范围内。", "The age on the day of the activity is outside its limits."
@@ -229,8 +237,8 @@ class CheckInCodeInvalid(Forbidden):
 class RosterSignatureInvalid(Forbidden):
     code = "roster_signature_invalid"
     zh, en = (
-        "名单签名无效、已过期，或不属于您和本活动；请重新下载名单后再上传。",
-        "The roster's signature is forged, too old, or not of this activity and you; load the roster again, then upload.",
+        "名单签名无效，或不属于您和本活动；请重新下载名单后再上传。",
+        "The roster's signature is forged, or not of this activity and you; load the roster again, then upload.",
     )
 
 

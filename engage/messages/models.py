@@ -74,8 +74,8 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
         "You have a place in “{title}”. It starts at {starts_at}.",
     ),
     MessageKind.SIGN_UP_WAITLISTED: (
-        "“{title}”名额已满，您已进入候补队列；有名额时会自动递补并通知您。",
-        "“{title}” is full and you are on the waiting list; you will be told when a place is yours.",
+        "您已进入“{title}”的候补队列；轮到您时会自动递补并通知您。",
+        "You are on the waiting list of “{title}”; you will be told when a place is yours.",
     ),
     MessageKind.SIGN_UP_PROMOTED: (
         "好消息：您已从候补递补为“{title}”的正式名额，{starts_at}开始。",
@@ -98,7 +98,7 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
         "The draw gave you a place in “{title}”. It starts at {starts_at}.",
     ),
     MessageKind.DRAW_LOST: (
-        "抽签结果：“{title}”这次没有抽中您，您的候补位次是第 {number} 位；有名额时会按位次递补并通知您。",
+        "抽签结果：您暂未获得“{title}”的名额，候补位次是第 {number} 位；轮到您时会递补并通知您。",
         "The draw of “{title}” made you number {number} on the waiting list; you will be told when a place is yours.",
     ),
     MessageKind.APPLICATION_ACCEPTED: (
@@ -106,8 +106,8 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
         "Your application for “{title}” has been accepted. It starts at {starts_at}.",
     ),
     MessageKind.APPLICATION_WAITLISTED: (
-        "您对“{title}”的报名已通过审核，名额已满，您的候补位次是第 {number} 位；有名额时会自动递补并通知您。",
-        "Your application for “{title}” has been accepted; all places are taken and you are number {number} on the waiting list.",
+        "您对“{title}”的报名已通过审核，目前候补，位次是第 {number} 位；轮到您时会自动递补并通知您。",
+        "Your application for “{title}” has been accepted; you are number {number} on the waiting list and will be told when a place is yours.",
     ),
     MessageKind.APPLICATION_REFUSED: (
         "很抱歉，您对“{title}”的报名未通过审核，原因：{reason}",

@@ -16,7 +16,6 @@ from engage.activities.models import (
     CheckIn,
     Project,
     SignUp,
-    SignUpState,
 )
 from engage.activities.queries.states import attendance
 from engage.core.clock import SHANGHAI, day_start
@@ -199,7 +198,7 @@ def _persons(counted: CTE, now: datetime) -> CTE:
         "confirmed": func.count().filter(state.in_(HOLDS_PLACE)),
         "check_ins": func.count(turns.c.was_there),
         **{name: func.count().filter(became == of) for name, of in _ATTENDANCES.items()},
-        "expected": func.count().filter(is_over, state == SignUpState.CONFIRMED),
+        "expected": func.count().filter(is_over, became.in_((*_IN_THEIR_PLACE, Attendance.ABSENT))),
         "came": func.count().filter(is_over, became.in_(_IN_THEIR_PLACE)),
     }
     return (

@@ -75,9 +75,9 @@ class FiguresOut(Out):
 
     ``sign_ups`` counts every sign-up that was made, also those cancelled or waiting, and walk-ins; ``confirmed`` those that hold a place now.
     ``check_ins`` is 人次 and equals ``attended`` + ``late`` + ``walk_ins``; ``people`` is 人数: different persons who were checked in. Of the
-    confirmed, each is in one of ``attended``, ``late``, ``excused`` (who also counts those who excused themselves and gave the place up) and, once
-    the activity is over, ``absent``. ``attendance_rate`` is the share of the confirmed who came, late or not, over activities that have ended;
-    null while there is nobody to expect.
+    confirmed, each is in one of ``attended``, ``late``, ``excused`` (which also counts those whose excuse gave the place up) and, once the activity
+    is over, ``absent``. ``attendance_rate`` is (``attended`` + ``late``) / (``attended`` + ``late`` + ``absent``) over activities that have
+    ended: nobody expects who was excused. Null while there is nobody to expect.
     """
 
     activities = Whole(high=_MAX_COUNT, required=True, metadata={"example": 12})
@@ -125,8 +125,8 @@ class FiguresOut(Out):
         required=True,
         allow_none=True,
         metadata={
-            "example": 0.8609,
-            "description": "到场率：已结束活动的到场数（不含现场加入）除以名额，四位小数 · of activities that have ended, walk-ins aside, four decimals",
+            "example": 0.8649,
+            "description": "到场率：已结束活动的到场数（不含现场加入）除以应到数（请假不计入应到），四位小数 · of activities that have ended, walk-ins and excused aside, four decimals",
         },
     )
 

@@ -145,8 +145,8 @@ class Life:
         released = [row for row in self.queue() if row.held_until is not None and row.held_until <= self.now]
         for row in released:
             row.held_until = None
-        if released:
-            self.fill()
+        if released:  # they waited for their place until now: it is not offered
+            self.fill(at_once=self.now < self.queue_closes)
         if self.now >= self.ends:
             return False
         merged = self.merge_if_due()
@@ -162,7 +162,7 @@ class Life:
             return True
         return False
 
-    def fill(self) -> None:
+    def fill(self, *, at_once: bool = False) -> None:
         if self.now >= self.ends:
             return
         if self.divided and (self.merge_at or 0) <= self.now:
@@ -170,7 +170,7 @@ class Life:
         expires = None
         if self.now >= self.queue_closes:
             return
-        if self.now > self.offers_from:
+        if self.now > self.offers_from and not at_once:
             expires = min(waking(self.now, OFFER_MINUTES), self.queue_closes)
             if all(is_quiet(minute) for minute in range(self.now, expires)):
                 return  # nobody would hear of it

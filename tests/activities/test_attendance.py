@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from datetime import timedelta
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import select, update
 
 from engage.activities.models import (
     Activity,
@@ -16,8 +17,10 @@ from engage.activities.models import (
     SignUp,
     SignUpState,
 )
+from engage.activities.queries.entry import Facts
 from engage.activities.queries.states import attendance, attendance_of, minutes_present
 from engage.core import ids
+from engage.orgs.models import Role
 
 PRESENT = (SignUpState.CONFIRMED, SignUpState.WALK_IN)
 
@@ -85,6 +88,103 @@ def test_who_gave_the_place_up_with_a_reason_is_excused(door, make):
     assert [item["attendance"] for item in items] == [None, "excused", None]
 
 
+@pytest.fixture
+def held_by_all(door, frozen, make, as_user, database):
+    """The activity of the door with somebody of every kind, by name; all of it over HTTP."""
+    with database.transaction() as session:
+        session.execute(update(Activity).values(capacity=9))
+    people = {name: make.person() for name in ("attended", "late", "absent", "excused", "gave_up", "walk_in")}
+    as_user(door.person.id).delete(f"{door.url}/sign-up")
+    for name in ("attended", "late", "absent", "excused", "gave_up"):
+        assert as_user(people[name].id).put(f"{door.url}/sign-up", json={}).json["state"] == "confirmed"
+    as_user(people["gave_up"].id).post(f"{door.url}/sign-up/excuse", json={"reason": "加班"})
+    for name, minutes in (("attended", 0), ("late", 20)):
+        frozen.set(door.activity.starts_at + timedelta(minutes=minutes))
+        code = door.code()
+        as_user(people[name].id).post(f"{door.url}/check-in", json={"code": code})
+    excused = as_user(people["excused"].id).get(f"{door.url}/sign-up").json["id"]
+    door.officer().post(f"{door.url}/sign-ups/{excused}/excuse", json={"reason": "发烧"})
+    came = {"person_id": str(people["walk_in"].id), "scanned_at": frozen.now.isoformat(), "walk_in": True}
+    assert door.upload([came]).json["results"][0]["result"] == "accepted"
+    return people
+
+
+BECAME = {
+    "attended": "attended",
+    "late": "late",
+    "absent": "absent",
+    "excused": "excused",
+    "gave_up": "excused",
+    "walk_in": "walk_in",
+}
+
+
+def test_all_five_are_the_same_in_every_list_and_in_the_figures(door, held_by_all, frozen, as_user, make):
+    frozen.set(door.activity.ends_at)
+    name_of = {str(person.id): name for name, person in held_by_all.items()}
+    officer = door.officer()
+    lists = {
+        "staff": {
+            item["person"]["id"]: item["attendance"]
+            for item in officer.get(f"{door.url}/sign-ups").json["items"]
+        },
+        "hours": {
+            item["person"]["id"]: item["attendance"]
+            for item in officer.get(f"{door.url}/hours").json["items"]
+        },
+        "own": {
+            str(person.id): item["attendance"]
+            for person in held_by_all.values()
+            for item in as_user(person.id).get("/v1/me/sign-ups?when=past").json["items"]
+        },
+    }
+    for where, found in lists.items():
+        assert {name_of[one]: word for one, word in found.items() if one in name_of} == BECAME, where
+    roster = officer.get(f"{door.url}/roster").json["entries"]
+    live = {name: word for name, word in BECAME.items() if name != "gave_up"}
+    assert {name_of[entry["person_id"]]: entry["attendance"] for entry in roster} == live
+    for name, word in live.items():
+        client = as_user(held_by_all[name].id)
+        assert client.get(f"{door.url}/sign-up").json["attendance"] == word
+        assert client.get(door.url).json["my_sign_up"]["attendance"] == word
+    query = {"from": "2026-10-01", "to": "2026-10-01", "by": "month"}
+    analyst = as_user(make.staff(Role.ANALYST, org=door.org).id)
+    totals = analyst.get("/v1/statistics/participation", query_string=query).json["totals"]
+    assert {name: totals[name] for name in ("attended", "late", "absent", "excused", "walk_ins")} == {
+        "attended": 1,
+        "late": 1,
+        "absent": 1,
+        "excused": 2,
+        "walk_ins": 1,
+    }
+    assert totals["attendance_rate"] == 0.6667, "nobody expects who was excused, however they were"
+
+
+def test_the_list_of_hours_calls_nobody_absent_before_the_end_nor_where_nothing_took_place(
+    door, held_by_all, frozen, database
+):
+    def reasons():
+        items = door.officer().get(f"{door.url}/hours").json["items"]
+        name_of = {str(person.id): name for name, person in held_by_all.items()}
+        return {name_of[item["person"]["id"]]: item["reason"] for item in items}
+
+    excused = {"excused": "excused", "gave_up": "excused"}
+    assert reasons() == {**dict.fromkeys(BECAME, "not_closed"), **excused}
+    frozen.set(door.activity.ends_at)
+    assert reasons() == {**dict.fromkeys(BECAME, "not_closed"), **excused, "absent": "absent"}
+    with database.transaction() as session:
+        session.execute(update(Activity).values(status=ActivityStatus.CANCELLED))
+    assert reasons() == dict.fromkeys(BECAME, "activity_cancelled")
+
+
+def test_who_was_excused_and_came_back_is_in_the_list_of_hours_once(door, make, as_user):
+    client = as_user(door.person.id)
+    client.post(f"{door.url}/sign-up/excuse", json={"reason": "加班"})
+    client.put(f"{door.url}/sign-up", json={})
+    items = door.officer().get(f"{door.url}/hours").json["items"]
+    assert [(item["person"]["id"], item["attendance"]) for item in items] == [(str(door.person.id), None)]
+
+
 def possible_turns():
     """Every combination of what the database allows."""
     for state, cause, is_excused, arrives in itertools.product(
@@ -139,10 +239,8 @@ def test_python_and_sql_agree_on_every_case(frozen, make, database):
             ).all()  # fmt: skip
         assert len(rows) == len(people) * len(ActivityStatus)
         for state, arrived_at, excused_at, status, starts, ends, late_minutes, cause, in_sql in rows:
-            in_python = attendance_of(
-                state, arrived_at, excused_at, now, status=status, starts_at=starts, ends_at=ends, late_minutes=late_minutes,
-                cause=cause,
-            )  # fmt: skip
+            facts = Facts(status, starts, ends, late_minutes)
+            in_python = attendance_of(state, arrived_at, excused_at, now, facts, cause)
             assert in_sql == in_python, (state, arrived_at, excused_at, status, cause, now)
             seen.add(in_python)
     assert seen == {None, *Attendance}

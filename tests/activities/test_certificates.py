@@ -361,7 +361,22 @@ def test_codes_that_were_guessed_or_are_none_are_refused_alike(holder, served, c
     near = good[:-1] + ("A" if good[-1] != "A" else "B")
     answers = [
         client.get(f"/v1/certificates/{code}")
-        for code in (near, "A" * 24, "x", "长城", "'%20or%201=1", good[:-5], good + "A", str(ids.new_id()))
+        for code in (
+            near,
+            "A" * 24,
+            "x",
+            "长城",
+            "'%20or%201=1",
+            good[:-5],
+            good + "A",
+            str(ids.new_id()),
+            "A" * 65,
+            good + "%20" * 65,
+            good + "%0A",
+            "%00",
+            "%E2%80%AE" + good,
+            "%FF",
+        )
     ]
     bodies = {json.dumps({**answer.json, "request_id": ""}, ensure_ascii=False) for answer in answers}
     assert {answer.status_code for answer in answers} == {404}

@@ -120,9 +120,10 @@ def test_offers_go_before_confirmed_places(hall, make, frozen, as_user, database
     assert third.get(f"{hall.url}/sign-up").json["position"] == 1
 
 
-def test_who_is_there_or_excused_keeps_the_place(hall, make, as_user):
+def test_who_is_there_or_excused_keeps_the_place(hall, frozen):
     entries = hall.officer.get(f"{hall.url}/sign-ups").json["items"]
     by_person = {entry["person"]["id"]: entry["id"] for entry in entries}
+    frozen.set(hall.activity.starts_at)
     hall.officer.post(
         f"{hall.url}/sign-ups/{by_person[str(hall.people[2].id)]}/excuse", json={"reason": "病"}
     )

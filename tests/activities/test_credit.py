@@ -29,6 +29,7 @@ from engage.messages.models import OutboxEntry
 from engage.messages.service import deliver_due
 
 OLD = timedelta(days=8)
+AGO = timedelta(days=9)
 
 
 @pytest.fixture
@@ -44,14 +45,14 @@ def switch(database, monkeypatch):
 
 @pytest.fixture
 def held_activity(frozen, make):
-    """An activity with somebody of every kind, which ended two hours ago."""
+    """An activity with somebody of every kind, which ended nine days ago: too long for anything about it to be uploaded."""
 
     class Held:
         activity = make.activity(
-            starts_at=clock.now() - timedelta(hours=4),
-            ends_at=clock.now() - timedelta(hours=2),
-            sign_up_opens_at=clock.now() - timedelta(days=2),
-            sign_up_closes_at=clock.now() - timedelta(hours=5),
+            starts_at=clock.now() - AGO - timedelta(hours=2),
+            ends_at=clock.now() - AGO,
+            sign_up_opens_at=clock.now() - AGO - timedelta(days=2),
+            sign_up_closes_at=clock.now() - AGO - timedelta(hours=3),
             capacity=20,
             late_minutes=15,
         )
@@ -139,9 +140,11 @@ def test_what_is_off_settles_nothing(switch, held_activity, database):
     assert entries(database) == {held_activity.people["absent"].id: ("absent", -10)}
 
 
-def test_an_activity_that_nobody_summarised_is_settled_when_no_check_in_can_come_any_more(
-    switch, held_activity, database, frozen
+@pytest.mark.parametrize("status", [ActivityStatus.PUBLISHED, ActivityStatus.SUMMARISED])
+def test_an_activity_is_settled_when_no_check_in_can_come_any_more(
+    switch, held_activity, database, frozen, status
 ):
+    close(database, held_activity.activity, status)
     ends_at = held_activity.activity.ends_at
     frozen.set(ends_at + OLD - timedelta(seconds=1))
     assert settle_credit(database) == 0
@@ -173,8 +176,8 @@ def test_settling_takes_as_many_statements_for_many_people_as_for_few(
     with count_statements(app) as few:
         settle_credit(database)
     many = make.activity(
-        starts_at=clock.now() - timedelta(hours=3), ends_at=clock.now() - timedelta(hours=1), capacity=100,
-        sign_up_closes_at=clock.now() - timedelta(hours=5), status=ActivityStatus.PUBLISHED,
+        starts_at=clock.now() - AGO - timedelta(hours=2), ends_at=clock.now() - AGO, capacity=100,
+        sign_up_opens_at=clock.now() - 2 * AGO, sign_up_closes_at=clock.now() - AGO, status=ActivityStatus.PUBLISHED,
     )  # fmt: skip
     for number in range(60):
         sign_up = make.sign_up(many)
@@ -190,8 +193,8 @@ def test_settling_takes_as_many_statements_for_many_people_as_for_few(
 def test_one_round_is_bounded(switch, database, make, frozen):
     for _ in range(51):
         make.activity(
-            starts_at=clock.now() - timedelta(hours=3), ends_at=clock.now() - timedelta(hours=1),
-            sign_up_closes_at=clock.now() - timedelta(hours=5), status=ActivityStatus.SUMMARISED,
+            starts_at=clock.now() - AGO - timedelta(hours=2), ends_at=clock.now() - AGO, sign_up_opens_at=clock.now() - 2 * AGO,
+            sign_up_closes_at=clock.now() - AGO, status=ActivityStatus.SUMMARISED,
         )  # fmt: skip
     assert [settle_credit(database) for _ in range(3)] == [50, 1, 0]
 
@@ -374,6 +377,28 @@ def test_who_got_the_place_from_the_queue_after_the_time_for_excuses_leaves_free
     accepted = make.sign_up(activity, asked, promoted_at=clock.now(), offered_at=clock.now())
     leave_late(database, accepted, asked)
     assert entries(database) == {asked.id: ("late_cancel", -5)}, "who accepted an offer was asked"
+
+
+def test_who_was_put_in_by_staff_after_the_time_for_excuses_leaves_free(switch, make, database, frozen):
+    before, after, officer = make.person(), make.person(), make.person()
+    activity = make.activity(excuse_until_at=clock.now() + timedelta(minutes=5))
+    early = make.sign_up(activity, before, added_by=officer.id)
+    frozen.move(minutes=5)
+    late = make.sign_up(activity, after, added_by=officer.id)
+    leave_late(database, early, before)
+    leave_late(database, late, after)
+    assert entries(database) == {before.id: ("late_cancel", -5)}
+
+
+@pytest.mark.parametrize(("status", "cost"), [("published", 5), ("cancelled", 0)])
+def test_leaving_what_was_called_off_is_free(switch, make, as_user, database, frozen, status, cost):
+    person = make.person()
+    activity = make.activity(excuse_until_at=clock.now(), status=ActivityStatus(status))
+    make.sign_up(activity, person)
+    frozen.move(minutes=1)
+    client = as_user(person.id)
+    assert client.delete(f"/v1/activities/{activity.id}/sign-up").status_code == 204
+    assert points_of(client) == 100 - cost
 
 
 WRONG = {

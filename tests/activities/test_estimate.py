@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import previews
 import pytest
 from counting import count_statements
 
-from engage.activities.models import ActivityStatus, SignUpState
+from engage.activities.models import ActivityStatus, AdmissionMode, SignUpState
+from engage.orgs.models import Role
 
 
 @pytest.fixture
@@ -104,3 +106,35 @@ def test_it_takes_one_statement_more_for_who_waits(evening, app, as_user):
     for days in range(1, 6):
         evening.past(days, True, True)
     assert count(1) == 3
+
+
+def test_who_came_into_the_queue_by_a_rank_has_a_position_that_moves_too(make, as_user, frozen):
+    org = make.org()
+    officer = as_user(make.staff(Role.OFFICER, org=org).id)
+    activity = make.activity(org, admission_mode=AdmissionMode.REVIEW, capacity=1)
+    url = f"/v1/activities/{activity.id}"
+    clients = [as_user(make.person().id) for _ in range(3)]
+    ids = [client.put(f"{url}/sign-up", json={}).json["id"] for client in clients]
+    items = [{"sign_up_id": one, "decision": "accept", "rank": rank} for rank, one in enumerate(ids, 1)]
+    officer.post(f"{url}/decisions", json={"items": items})
+    clients[0].delete(f"{url}/sign-up")
+    mine = clients[2].get(f"{url}/sign-up").json
+    assert (mine["joined_position"], mine["position"]) == (2, 1)
+    assert clients[1].get(f"{url}/sign-up").json["joined_position"] == 1
+
+
+def test_who_lost_a_place_to_a_cut_has_a_position_that_moves_too(make, as_user, frozen):
+    org = make.org()
+    officer = as_user(make.staff(Role.OFFICER, org=org).id)
+    activity = make.activity(org, capacity=3)
+    url = f"/v1/activities/{activity.id}"
+    clients = [as_user(make.person().id) for _ in range(4)]
+    for client in clients:
+        client.put(f"{url}/sign-up", json={})
+    previews.edit(officer, url, previews.as_sent(officer, url, capacity=1))
+    at = lambda client: tuple(
+        client.get(f"{url}/sign-up").json[name] for name in ("joined_position", "position")
+    )
+    assert [at(client) for client in clients[1:]] == [(1, 1), (2, 2), (1, 3)]
+    clients[1].delete(f"{url}/sign-up")
+    assert at(clients[2]) == (2, 1)

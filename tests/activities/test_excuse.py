@@ -5,12 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import previews
 import pytest
 from counting import count_statements
 from sqlalchemy import select
 
 from engage.activities.models import Activity, ActivityStatus, CancelCause, CreditEntry, SignUp, SignUpState
 from engage.core import clock, ids
+from engage.messages.models import OutboxEntry
 from engage.orgs.models import Org, Role
 
 REASON = {"reason": "单位临时加班"}
@@ -52,12 +54,17 @@ def test_the_place_goes_to_the_next_and_the_reason_is_kept(lecture, pair, databa
     assert holder.get(url(lecture, "")).json["code"] == "no_such_sign_up"
 
 
-def test_it_stands_as_excused_in_the_list_of_the_staff(lecture, pair, make, as_user, database):
-    officer = make.person()
+@pytest.fixture
+def officer(lecture, make, as_user, database):
+    person = make.person()
     with database.reading() as db:
-        make.grant(officer, Role.OFFICER, org=db.execute(select(Org).where(Org.id == lecture.org_id)).one())
+        make.grant(person, Role.OFFICER, org=db.execute(select(Org).where(Org.id == lecture.org_id)).one())
+    return as_user(person.id)
+
+
+def test_it_stands_as_excused_in_the_list_of_the_staff(lecture, pair, officer):
     pair[0].post(url(lecture), json=REASON)
-    listed = as_user(officer.id).get(f"/v1/activities/{lecture.id}/sign-ups").json["items"]
+    listed = officer.get(f"/v1/activities/{lecture.id}/sign-ups").json["items"]
     assert [(item["state"], item["attendance"]) for item in listed] == [
         ("cancelled", "excused"),
         ("confirmed", None),
@@ -70,11 +77,45 @@ def test_repeating_it_returns_the_first_excuse(lecture, pair, frozen):
     assert pair[0].post(url(lecture), json={"reason": "别的"}).json == first
 
 
-def test_who_waits_or_applied_can_be_excused_too(lecture, pair, make, as_user):
-    assert pair[1].post(url(lecture), json=REASON).status_code == 200
-    applicant = make.person()
-    make.sign_up(lecture, applicant, state=SignUpState.APPLIED)
-    assert as_user(applicant.id).post(url(lecture), json=REASON).status_code == 200
+@pytest.mark.parametrize("state", [SignUpState.WAITLISTED, SignUpState.APPLIED])
+def test_who_had_no_place_has_left_with_a_reason_and_is_not_excused(
+    lecture, pair, make, officer, as_user, frozen, state
+):
+    person = make.person()
+    make.sign_up(lecture, person, state=state)
+    client = as_user(person.id)
+    first = client.post(url(lecture), json=REASON)
+    frozen.move(minutes=1)
+    assert (first.status_code, client.post(url(lecture), json={"reason": "别的"}).json) == (200, first.json)
+    ended = officer.get(f"/v1/activities/{lecture.id}/sign-ups?state=cancelled").json["items"]
+    assert [(item["attendance"], item["cancel_reason"], item["excuse_reason"]) for item in ended] == [
+        (None, REASON["reason"], None)
+    ]
+    frozen.set(lecture.ends_at)
+    assert client.get("/v1/me/sign-ups?when=past").json["items"] == []
+
+
+def test_an_offer_that_is_given_up_with_a_reason_was_a_place(lecture, make, officer, as_user):
+    person = make.person()
+    make.sign_up(
+        lecture, person, state=SignUpState.OFFERED, offered_at=clock.now(), offer_expires_at=lecture.starts_at
+    )
+    as_user(person.id).post(url(lecture), json=REASON)
+    listed = officer.get(f"/v1/activities/{lecture.id}/sign-ups").json["items"]
+    assert [(item["attendance"], item["excuse_reason"]) for item in listed] == [("excused", REASON["reason"])]
+
+
+def test_the_excused_find_it_among_their_past(lecture, pair, frozen):
+    pair[0].post(url(lecture), json=REASON)
+    assert pair[0].get("/v1/me/sign-ups").json["items"] == []
+    frozen.set(lecture.ends_at)
+    [mine] = pair[0].get("/v1/me/sign-ups?when=past").json["items"]
+    assert (mine["state"], mine["attendance"], mine["activity"]["id"]) == (
+        "cancelled",
+        "excused",
+        str(lecture.id),
+    )
+    assert pair[0].get(url(lecture, "")).json["code"] == "no_such_sign_up", "there is none that is live"
 
 
 def test_who_has_joined_again_is_excused_again(lecture, pair):
@@ -146,6 +187,82 @@ def test_it_takes_few_statements(app, lecture, pair):
     with count_statements(app) as sent:
         pair[1].post(url(lecture), json=REASON)
     assert len(sent) <= 1 + 7
+
+
+def test_who_is_excused_by_staff_before_the_start_makes_room_and_is_told(lecture, pair, officer, database):
+    first, second = (pair[number].get(url(lecture, "")).json["id"] for number in (0, 1))
+    address = f"/v1/activities/{lecture.id}/sign-ups/{first}/excuse"
+    answer = officer.post(address, json=REASON)
+    assert (answer.json["state"], answer.json["attendance"], answer.json["excuse_reason"]) == (
+        "cancelled",
+        "excused",
+        REASON["reason"],
+    )
+    assert officer.post(address, json={"reason": "别的"}).json == answer.json, "a repetition changes nothing"
+    assert pair[1].get(url(lecture, "")).json["state"] == "confirmed"
+    with database.reading() as db:
+        told = db.scalars(select(OutboxEntry.kind).order_by(OutboxEntry.seq)).all()
+    assert sorted(told) == ["sign_up_cancelled_by_staff", "sign_up_promoted"]
+    assert second != first
+
+
+def test_after_the_start_an_excuse_is_noted_and_the_place_stays(lecture, pair, officer, frozen):
+    sign_up_id = pair[0].get(url(lecture, "")).json["id"]
+    frozen.set(lecture.starts_at)
+    answer = officer.post(f"/v1/activities/{lecture.id}/sign-ups/{sign_up_id}/excuse", json=REASON).json
+    assert (answer["state"], answer["attendance"]) == ("confirmed", "excused")
+
+
+@pytest.fixture
+def planned(switch_credit_on, frozen, make, as_user):
+    """An activity whose time for excuses has just passed, its officer, and somebody with a place."""
+
+    class Planned:
+        org = make.org()
+        officer = as_user(make.staff(Role.OFFICER, org=org).id)
+        activity = make.activity(org, excuse_until_at=clock.now())
+        url = f"/v1/activities/{activity.id}"
+        client = as_user(make.person().id)
+
+        def points_after_leaving(self):
+            assert self.client.delete(f"{self.url}/sign-up").status_code == 204
+            return self.client.get("/v1/me/credit").json["points"]
+
+    planned = Planned()
+    planned.client.put(f"{planned.url}/sign-up", json={})
+    frozen.move(minutes=1)
+    return planned
+
+
+@pytest.fixture
+def switch_credit_on(database, monkeypatch):
+    monkeypatch.setattr(database, "settings", database.settings.replace(credit=True))
+
+
+def test_who_leaves_what_stayed_as_it_was_pays(planned):
+    harmless = previews.as_sent(planned.officer, planned.url, title="改名")
+    assert previews.edit(planned.officer, planned.url, harmless).status_code == 200
+    assert planned.points_after_leaving() == 95
+
+
+@pytest.mark.parametrize("change", [{"place_name": "体育馆"}, {"later": -timedelta(minutes=30)}])
+def test_who_leaves_what_staff_moved_after_the_time_for_excuses_pays_nothing(planned, change):
+    by = change.pop("later", None)
+    if by:
+        change = {
+            name: (getattr(planned.activity, name) + by).isoformat() for name in ("starts_at", "ends_at")
+        }
+    sent = previews.as_sent(planned.officer, planned.url, **change)
+    assert previews.edit(planned.officer, planned.url, sent).json["attendance"]["excuse_minutes"] == 0
+    # A form that was filled in before does not take that back.
+    previews.edit(planned.officer, planned.url, sent)
+    assert planned.points_after_leaving() == 100
+
+
+def test_who_leaves_what_was_called_off_and_reopened_pays_nothing(planned):
+    previews.cancel(planned.officer, planned.url)
+    assert planned.officer.post(f"{planned.url}/reopening", json={"reason": "修好了"}).status_code == 200
+    assert planned.points_after_leaving() == 100
 
 
 def test_staff_excuse_only_who_has_a_place(frozen, make, as_user):

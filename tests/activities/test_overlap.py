@@ -63,6 +63,27 @@ def test_it_is_given_with_a_warning_where_that_is_set(stage):
     assert stage.press(second).json["warnings"] == warned["warnings"], "a repetition says so too"
 
 
+def test_whoever_reads_or_accepts_it_later_is_warned_too_and_so_are_staff_who_add(stage, make, frozen):
+    first, second, third = (stage.activity(Overlap.WARN) for _ in range(3))
+    warned = stage.press(stage.activity(Overlap.ALLOW, title="团青有约")).json
+    assert warned["warnings"] == []
+    about = lambda answer: [warning["activity"]["name"] for warning in answer.json["warnings"]]
+    stage.press(first)
+    assert about(stage.client.get(f"/v1/activities/{first.id}/sign-up")) == ["团青有约"]
+    make.sign_up(
+        second,
+        stage.person,
+        state=SignUpState.OFFERED,
+        offered_at=frozen.now,
+        offer_expires_at=frozen.now + HOUR,
+    )
+    accepted = stage.client.post(f"/v1/activities/{second.id}/sign-up/acceptance")
+    assert accepted.json["state"] == "confirmed"
+    assert len(about(accepted)) == 1
+    added, again = stage.add(third), stage.add(third)
+    assert len(about(added)) == len(about(again)) == 1
+
+
 def test_and_without_a_word_where_anything_goes(stage):
     first, second = stage.activity(Overlap.REFUSE), stage.activity(Overlap.ALLOW)
     stage.press(first)

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import SimpleNamespace
 
+import previews
 import pytest
 from counting import count_statements
 from hypothesis import HealthCheck, given, settings
@@ -94,10 +95,39 @@ def test_batches_are_bounded_in_size_and_time(door, frozen):
     assert door.upload([one]).json["code"] == "activity_over"
 
 
-def test_a_summarised_activity_takes_no_batch(door, frozen):
+def test_what_reaches_us_after_the_closure_counts_and_gives_the_hours_that_are_due(
+    door, frozen, make, as_user
+):
     frozen.set(door.activity.ends_at)
     door.officer().post(f"{door.url}/closure", json={"summary": "完"})
-    assert door.upload([item(door.person, door.activity.starts_at)]).json["code"] == "activity_over"
+    walk_in, brief = make.person(), make.person()
+    make.sign_up(door.activity, brief)
+    frozen.set(door.activity.ends_at + timedelta(days=7, seconds=-1))
+    start = door.activity.starts_at
+    items = [
+        item(door.person, start),
+        item(walk_in, start, walk_in=True),
+        item(brief, start),
+        item(brief, start + timedelta(minutes=1), kind="out"),
+    ]
+    for _ in range(2):
+        door.upload(items)
+    minutes = lambda person: as_user(person.id).get("/v1/me/hours").json["total_minutes"]
+    assert [minutes(person) for person in (door.person, walk_in, brief)] == [120, 120, 0]
+    assert as_user(door.person.id).get(f"{door.url}/sign-up").json["attendance"] == "attended"
+    frozen.move(seconds=1)
+    assert door.upload(items).json["code"] == "activity_over"
+
+
+def test_hours_that_were_reversed_do_not_come_back_by_an_upload(door, frozen, as_user):
+    frozen.set(door.activity.ends_at)
+    items = [item(door.person, door.activity.starts_at)]
+    door.upload(items)
+    door.officer().post(f"{door.url}/closure", json={"summary": "完"})
+    [listed] = door.officer().get(f"{door.url}/hours").json["items"]
+    door.officer().post(f"/v1/hours-entries/{listed['entry_id']}/reversal", json={"reason": "代签"})
+    door.upload([item(door.person, door.activity.starts_at - timedelta(minutes=1))])
+    assert as_user(door.person.id).get("/v1/me/hours").json["total_minutes"] == 0
 
 
 def test_the_earliest_arrival_and_the_latest_departure_count(door, frozen, make, database):
@@ -242,6 +272,35 @@ def test_an_offer_that_walks_in_is_free_for_the_next(door, frozen, make, as_user
 def test_who_has_no_account_any_more_does_not_walk_in(door, frozen, make, status):
     gone = make.person(status=status)
     assert results(door.upload([item(gone, frozen.now, walk_in=True)])) == [("conflict", "no_such_person")]
+
+
+@pytest.mark.parametrize("state", [SignUpState.REFUSED, SignUpState.WAITLISTED])
+def test_a_sign_up_from_before_lets_nobody_in_whose_account_was_suspended(
+    door, frozen, make, database, state
+):
+    gone = make.person(status=PersonStatus.SUSPENDED)
+    make.sign_up(door.activity, gone, state=state)
+    assert results(door.upload([item(gone, frozen.now, walk_in=True)])) == [("conflict", "no_such_person")]
+    assert state_of(database, gone) is state
+
+
+def test_who_had_a_place_is_taken_in_whatever_became_of_the_account(door, frozen, make):
+    gone = make.person(status=PersonStatus.SUSPENDED)
+    make.sign_up(door.activity, gone)
+    assert results(door.upload([item(gone, frozen.now)])) == [("accepted", None)]
+
+
+def test_more_places_leave_fewer_walk_ins_beyond_them(door, frozen, crowd, database):
+    at = frozen.now
+    items = [item(person, at) for person in crowd.confirmed]
+    door.upload([*items, item(crowd.stranger, at + timedelta(minutes=1), walk_in=True)])
+    over = lambda: presence(database, crowd.stranger).over_capacity
+    assert over() is True
+    wider = previews.as_sent(door.officer(), door.url, capacity=3)
+    assert previews.edit(door.officer(), door.url, wider).status_code == 200
+    assert over() is False
+    previews.edit(door.officer(), door.url, {**wider, "capacity": 2})
+    assert over() is True
 
 
 def test_a_confirmed_person_is_no_walk_in_whatever_the_device_thinks(door, frozen, database):

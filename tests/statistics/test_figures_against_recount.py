@@ -171,7 +171,7 @@ def recount(pasts):
     turns = [(past, turn) for past in pasts for turn in past.turns]
     present = [turn for _, turn in turns if came(turn)]
     over = [(past, turn) for past, turn in turns if past.start + past.length <= NOW]
-    expected = [(past, turn) for past, turn in over if turn.state is SignUpState.CONFIRMED]
+    expected = [(past, turn) for past, turn in over if became(past, turn) in ("attended", "late", "absent")]
     of = Counter(became(past, turn) for past, turn in turns)
     return {
         "activities": len(pasts),

@@ -25,15 +25,17 @@ class HoursKind(StrEnum):
 
 
 class HoursReason(StrEnum):
-    """Why somebody with a place has no hours of an activity."""
+    """Why somebody in the list of an activity has no hours of it."""
 
     ABSENT = "absent"
+    EXCUSED = "excused"
+    ACTIVITY_CANCELLED = "activity_cancelled"
     NOT_CHECKED_OUT = "not_checked_out"
     TOO_SHORT = "too_short"
     OVERLAP = "overlap"  # hours of another activity at the same time
     REVERSED = "reversed"
     NO_SERVICE_TIME = "no_service_time"  # the activity counts no hours
-    NOT_CLOSED = "not_closed"  # closing the activity awards them
+    NOT_CLOSED = "not_closed"  # not over yet, or not closed: that awards them
 
 
 class CertificateStatus(StrEnum):

@@ -7,14 +7,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import Integer, String, Uuid, bindparam, case, exists, func, literal, or_, select
+from sqlalchemy import Integer, String, Uuid, bindparam, exists, func, literal, or_, select
 
 from engage.activities.access import is_public, manageable
 from engage.activities.errors import NoSuchActivity
 from engage.activities.models import Activity, ActivityStatus, CheckIn, Project, SignUp, SignUpState
 from engage.activities.queries.draw import lottery_of
+from engage.activities.queries.entry import ENTRY, MINE, Entry, Facts, wire
 from engage.activities.queries.pools import pools_of
-from engage.activities.queries.states import attendance_of, not_over, position, state_of, takes_more
+from engage.activities.queries.states import not_over, state_of, takes_more
 from engage.core.clock import day_start
 from engage.core.db import UtcDateTime
 from engage.core.paging import Page, Pager, beyond
@@ -261,21 +262,11 @@ def _detail(*, known: bool) -> Prepared[Any]:
             .join(Org, Org.id == Activity.org_id)
             .where(Activity.id == activity_id, is_public())
         )
-    turn = case((SignUp.state == SignUpState.WAITLISTED, position(Activity.id, SignUp.rank, SignUp.seq)))
     staff = manageable(LATER)
-    mine = (
-        SignUp.id, SignUp.state, turn, SignUp.created_at, SignUp.excused_at, SignUp.offer_expires_at, SignUp.held_until,
-        SignUp.decision_reason, CheckIn.checked_in_at, CheckIn.arrived_at, Activity.late_minutes,
-    )  # fmt: skip
     return Prepared(
-        cards(*_EXTRA, staff, *mine)
+        cards(*_EXTRA, staff, Activity.late_minutes, *ENTRY)
         .join(Org, Org.id == Activity.org_id)
-        .outerjoin(
-            SignUp,
-            (SignUp.activity_id == Activity.id)
-            & (SignUp.person_id == LATER.actor.id)
-            & (SignUp.state != SignUpState.CANCELLED),
-        )
+        .outerjoin(SignUp, MINE)
         .outerjoin(CheckIn, (CheckIn.activity_id == Activity.id) & (CheckIn.person_id == LATER.actor.id))
         .where(Activity.id == activity_id, or_(is_public(), staff))
     )
@@ -357,29 +348,7 @@ def _clock_time(minutes: int) -> str:
 
 
 def _mine(columns: Any, row: Any, now: datetime) -> dict[str, Any] | None:
-    (
-        sign_up_id, state, turn, created_at, excused_at, offer_expires_at, held_until, decision_reason, checked_in_at, arrived_at,
-        late_minutes,
-    ) = columns  # fmt: skip
-    if sign_up_id is None:
+    late_minutes, *entry = columns
+    if entry[0] is None:
         return None
-    return {
-        "id": sign_up_id,
-        "state": state,
-        "position": turn,
-        "created_at": created_at,
-        "checked_in_at": checked_in_at,
-        "attendance": attendance_of(
-            state,
-            arrived_at,
-            excused_at,
-            now,
-            status=row[2],
-            starts_at=row[12],
-            ends_at=row[13],
-            late_minutes=late_minutes,
-        ),
-        "offer_expires_at": offer_expires_at,
-        "held_until": held_until,
-        "decision_reason": decision_reason,
-    }
+    return wire(Entry(*entry), Facts(row[2], row[12], row[13], late_minutes), now)

@@ -75,7 +75,7 @@ def held_until(look: Context, person_id: UUID, starts_at: datetime) -> datetime 
 def held_people(look: Context, person_ids: Sequence[UUID]) -> set[UUID]:
     """Return who of some people has too few points to be given a place before the last hours. One statement, none when off."""
     settings = look.settings
-    if not settings.credit:
+    if not (settings.credit and person_ids):
         return set()
     rows = look.db.execute(
         select(CreditEntry.person_id, func.sum(CreditEntry.points))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, select
+from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from engage.activities.access import require_manageable
 from engage.activities.models import (
     Activity,
     ActivityStatus,
+    Attendance,
+    CancelCause,
     CheckIn,
     HoursEntry,
     HoursKind,
@@ -20,7 +22,8 @@ from engage.activities.models import (
     SignUp,
     SignUpState,
 )
-from engage.activities.queries.states import is_long_enough, time_served
+from engage.activities.queries.entry import FACTS
+from engage.activities.queries.states import attendance_of, is_long_enough, time_served
 from engage.core.paging import Page, Pager
 from engage.identity.models import Person
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 _Back: Final = aliased(HoursEntry)
 _Other: Final = aliased(HoursEntry)
+_Later: Final = aliased(SignUp)
 
 
 def is_reversed(entry: Any = HoursEntry) -> ColumnElement[bool]:
@@ -104,7 +108,7 @@ def _sums(look: Context, person_id: UUID) -> dict[str, int]:
 
 
 def list_activity_hours(look: Context, activity_id: UUID, query: dict[str, Any]) -> Page:
-    """Return presence and hours of everybody who had a place or was there, by arrival of the sign-up, for staff.
+    """Return presence and hours of everybody who has a place, was there or was excused, by arrival of the sign-up, for staff.
 
     Raises:
         NoSuchActivity: there is none that the caller may see.
@@ -119,7 +123,7 @@ def list_activity_hours(look: Context, activity_id: UUID, query: dict[str, Any])
         statement = statement.where(SignUp.seq > after[0])
     rows = look.db.execute(statement.order_by(SignUp.seq).limit(query["limit"] + 1)).all()
     page = pager.page(rows, lambda row: [row.seq])
-    return Page([_for_staff(row) for row in page.items], page.next_cursor)
+    return Page([_for_staff(row, look.now) for row in page.items], page.next_cursor)
 
 
 def _of_activity() -> Any:
@@ -130,10 +134,19 @@ def _of_activity() -> Any:
         & (_Other.from_at < Activity.ends_at)
         & (_Other.until_at > Activity.starts_at)
     )
+    came_back = (
+        (_Later.activity_id == SignUp.activity_id)
+        & (_Later.person_id == SignUp.person_id)
+        & (_Later.seq > SignUp.seq)
+        & (
+            _Later.state.in_((SignUpState.CONFIRMED, SignUpState.WALK_IN))
+            | (_Later.cancel_cause == CancelCause.EXCUSED)
+        )
+    )
     return (
         select(
-            SignUp.seq, Person.id, Person.name, CheckIn.arrived_at, CheckIn.left_at, Activity.status, Activity.starts_at,
-            Activity.ends_at, Activity.requires_check_out, Activity.presence_percent, Activity.service_minutes,
+            SignUp.seq, SignUp.state, SignUp.excused_at, SignUp.cancel_cause, Person.id, Person.name, CheckIn.arrived_at,
+            CheckIn.left_at, *FACTS, Activity.requires_check_out, Activity.presence_percent, Activity.service_minutes,
             HoursEntry.id.label("entry_id"), HoursEntry.kind, HoursEntry.minutes,
             exists().where(of_this).label("had_hours"), exists().where(elsewhere, is_in_force(_Other)).label("overlaps"),
         )
@@ -144,15 +157,23 @@ def _of_activity() -> Any:
             HoursEntry,
             (HoursEntry.activity_id == SignUp.activity_id) & (HoursEntry.person_id == SignUp.person_id) & is_in_force(),
         )
-        .where((SignUp.state == SignUpState.CONFIRMED) | CheckIn.sign_up_id.is_not(None))
+        .where(
+            or_(
+                SignUp.state == SignUpState.CONFIRMED,
+                CheckIn.sign_up_id.is_not(None),
+                (SignUp.cancel_cause == CancelCause.EXCUSED) & ~exists().where(came_back),
+            )
+        )
     )  # fmt: skip
 
 
-def _for_staff(row: Any) -> dict[str, Any]:
+def _for_staff(row: Any, now: datetime) -> dict[str, Any]:
     served = _served(row)
     present = served is not None
+    became = attendance_of(row.state, row.arrived_at, row.excused_at, now, row, row.cancel_cause)
     return {
         "person": {"id": row.id, "name": row.name},
+        "attendance": became,
         "arrived_at": row.arrived_at,
         "left_at": row.left_at,
         "minutes_present": served // timedelta(minutes=1) if present else None,
@@ -160,7 +181,7 @@ def _for_staff(row: Any) -> dict[str, Any]:
         "minutes": row.minutes or 0,
         "kind": row.kind,
         "entry_id": row.entry_id,
-        "reason": None if row.entry_id else _why_none(row, served),
+        "reason": None if row.entry_id else _why_none(row, served, became, now),
     }
 
 
@@ -172,14 +193,17 @@ def _served(row: Any) -> Any:
     )
 
 
-def _why_none(row: Any, served: timedelta | None) -> HoursReason:
+def _why_none(row: Any, served: timedelta | None, became: Attendance | None, now: datetime) -> HoursReason:
     closed = row.status is ActivityStatus.SUMMARISED
     long_enough = served is not None and is_long_enough(
         served, row.starts_at, row.ends_at, row.presence_percent
     )
     reasons = (
         (row.had_hours, HoursReason.REVERSED),
-        (row.arrived_at is None, HoursReason.ABSENT),
+        (row.status is ActivityStatus.CANCELLED, HoursReason.ACTIVITY_CANCELLED),
+        (became is Attendance.EXCUSED, HoursReason.EXCUSED),
+        (became is Attendance.ABSENT, HoursReason.ABSENT),
+        (now < row.ends_at, HoursReason.NOT_CLOSED),
         (served is None, HoursReason.NOT_CHECKED_OUT),
         (not long_enough, HoursReason.TOO_SHORT),
         (not row.service_minutes, HoursReason.NO_SERVICE_TIME),

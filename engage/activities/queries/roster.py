@@ -62,7 +62,7 @@ def _activity(look: Context, activity_id: UUID) -> Any:
     row = look.db.execute(
         select(
             Activity.id, Activity.title, Activity.status, Activity.starts_at, Activity.ends_at, Activity.capacity, Activity.taken,
-            Activity.waiting, Activity.queue_closes_at, Activity.pools_merged, Activity.late_minutes, Activity.requires_check_out,
+            Activity.waiting, Activity.sign_up_opens_at, Activity.sign_up_closes_at, Activity.queue_closes_at, Activity.pools_merged, Activity.late_minutes, Activity.requires_check_out,
             manageable(look).label("is_allowed"),
         ).where(Activity.id == activity_id, visible_activities(look))
     ).one_or_none()  # fmt: skip
@@ -100,11 +100,8 @@ def _entry(row: Any, activity: Any, now: datetime) -> dict[str, Any]:
         "name": row.name,
         "state": row.state,
         "pool": row.pool,
-        "attendance": attendance_of(
-            row.state, row.arrived_at, row.excused_at, now, status=activity.status, starts_at=activity.starts_at,
-            ends_at=activity.ends_at, late_minutes=activity.late_minutes,
-        ),
+        "attendance": attendance_of(row.state, row.arrived_at, row.excused_at, now, activity),
         "arrived_at": row.arrived_at,
         "left_at": row.left_at,
         "over_capacity": bool(row.over_capacity),
-    }  # fmt: skip
+    }

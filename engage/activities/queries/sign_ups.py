@@ -6,14 +6,24 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Integer, Select, Uuid, bindparam, case, func, select
+from sqlalchemy import BigInteger, Integer, Select, Uuid, bindparam, func, select, true
 
 from engage.activities.access import PUBLIC, require_manageable
 from engage.activities.errors import NoSuchActivity, NoSuchSignUp
-from engage.activities.models import UNRANKED, Activity, ActivityStatus, CheckIn, SignUp, SignUpState
+from engage.activities.models import (
+    UNRANKED,
+    Activity,
+    ActivityStatus,
+    CancelCause,
+    CheckIn,
+    SignUp,
+    SignUpState,
+)
 from engage.activities.queries.activities import CARD, card, cards
+from engage.activities.queries.entry import ENTRY, FACTS, MINE, Entry, Facts, entry_with, turns_of, wire
 from engage.activities.queries.estimate import estimate_of
-from engage.activities.queries.states import attendance_of, not_over, position
+from engage.activities.queries.overlaps import ITS_CLASH, overlap_with
+from engage.activities.queries.states import not_over
 from engage.core.clock import age_on, shanghai_day
 from engage.core.db import UtcDateTime
 from engage.core.paging import Page, Pager, beyond
@@ -24,77 +34,49 @@ from engage.orgs.access import LATER
 if TYPE_CHECKING:
     from engage.core.db import Context
 
-_TURN: Final = case(
-    (SignUp.state == SignUpState.WAITLISTED, position(SignUp.activity_id, SignUp.rank, SignUp.seq))
-)
 _ACTIVITY: Final[Any] = bindparam("activity_id", type_=Uuid())
 _ROWS: Final = bindparam("rows", type_=Integer())
-
-
-# What a sign-up that has just been made has not yet.
-NOTHING_YET: Final[dict[str, Any]] = dict.fromkeys(
-    ("checked_in_at", "attendance", "offer_expires_at", "held_until", "decision_reason")
-)
 
 
 @cache
 def _my_sign_up() -> Prepared[Any]:
     return Prepared(
-        select(
-            SignUp.id, SignUp.state, _TURN, SignUp.created_at, CheckIn.checked_in_at, SignUp.answers, SignUp.excused_at,
-            SignUp.offer_expires_at, SignUp.held_until, SignUp.decision_reason, SignUp.joined_position, CheckIn.arrived_at,
-            Activity.status, Activity.starts_at, Activity.ends_at, Activity.late_minutes,
-        )
+        select(*ENTRY, *FACTS, SignUp.answers, SignUp.joined_position, ITS_CLASH.c.id, ITS_CLASH.c.title)
         .select_from(Activity)
-        .outerjoin(
-            SignUp,
-            (SignUp.activity_id == Activity.id) & (SignUp.person_id == LATER.actor.id) & (SignUp.state != SignUpState.CANCELLED),
-        )
+        .outerjoin(SignUp, MINE)
         .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
+        .outerjoin(ITS_CLASH, true())
         .where(Activity.id == _ACTIVITY, Activity.status.in_(PUBLIC))
-    )  # fmt: skip
+    )
 
 
 def my_sign_up(look: Context, activity_id: UUID) -> dict[str, Any]:
-    """Return the caller's live sign-up of an activity.
+    """Return the caller's live sign-up of an activity. One statement.
 
     Raises:
         NoSuchActivity: there is none that is published.
         NoSuchSignUp: the caller has no live sign-up.
 
     """
-    row = _my_sign_up().one_or_none(look.db, {"activity_id": activity_id, "me": look.actor.id})
+    me = look.actor.id
+    row = _my_sign_up().one_or_none(look.db, {"activity_id": activity_id, "me": me, "person_id": me})
     if row is None:
         raise NoSuchActivity
-    (
-        sign_up_id, state, turn, created_at, checked_in_at, answers, excused_at, offer_expires_at, held_until, decision_reason,
-        joined_position, arrived_at, status, starts_at, ends_at, late_minutes,
-    ) = row  # fmt: skip
-    if sign_up_id is None:
+    if row[0] is None:
         raise NoSuchSignUp
+    entry, facts, answers, joined_position, clash_id, clash_title = _parts(row)
     return {
-        "id": sign_up_id,
-        "state": state,
-        "position": turn,
-        "created_at": created_at,
-        "checked_in_at": checked_in_at,
-        "attendance": attendance_of(
-            state,
-            arrived_at,
-            excused_at,
-            look.now,
-            status=status,
-            starts_at=starts_at,
-            ends_at=ends_at,
-            late_minutes=late_minutes,
-        ),
-        "offer_expires_at": offer_expires_at,
-        "held_until": held_until,
-        "decision_reason": decision_reason,
+        **wire(entry, facts, look.now),
         "joined_position": joined_position,
         "answers": listed(answers),
-        "warnings": [],
+        "warnings": [] if clash_id is None else [overlap_with(clash_id, clash_title)],
     }
+
+
+def _parts(row: Any) -> tuple[Any, ...]:
+    """Return a row of the columns of a sign-up, then of its activity, in these two parts, then what follows."""
+    facts = len(ENTRY) + len(FACTS)
+    return Entry(*row[: len(ENTRY)]), Facts(*row[len(ENTRY) : facts]), *row[facts:]
 
 
 def my_sign_up_and_chance(look: Context, activity_id: UUID) -> dict[str, Any]:
@@ -115,13 +97,10 @@ def my_sign_up_and_chance(look: Context, activity_id: UUID) -> dict[str, Any]:
 def _to_leave() -> Prepared[Any]:
     return Prepared(
         select(Activity.starts_at, SignUp.id, SignUp.state, CheckIn.sign_up_id.is_not(None))
-        .outerjoin(
-            SignUp,
-            (SignUp.activity_id == Activity.id) & (SignUp.person_id == LATER.actor.id) & (SignUp.state != SignUpState.CANCELLED),
-        )
+        .outerjoin(SignUp, MINE)
         .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
         .where(Activity.id == _ACTIVITY, Activity.status.in_(PUBLIC))
-    )  # fmt: skip
+    )
 
 
 def to_leave(look: Context, activity_id: UUID) -> Any:
@@ -136,11 +115,11 @@ def listed(answers: dict[str, Any]) -> list[dict[str, Any]]:
 
 @cache
 def _my_list(*, past: bool, further: bool) -> Prepared[Any]:
-    statement = (
-        _my_sign_ups()
-        .where(SignUp.person_id == LATER.actor.id, SignUp.state != SignUpState.CANCELLED)
-        .where(SignUp.ends_at <= LATER.now if past else not_over(SignUp.ends_at))
-    )
+    shown = SignUp.state != SignUpState.CANCELLED
+    if past:
+        shown |= SignUp.cancel_cause == CancelCause.EXCUSED
+    when = SignUp.ends_at <= LATER.now if past else not_over(SignUp.ends_at)
+    statement = _my_sign_ups().where(SignUp.person_id == LATER.actor.id, shown, when)
     keys = [SignUp.starts_at, SignUp.id]
     if further:
         seen = [bindparam("after_at", type_=UtcDateTime()), bindparam("after_id", type_=Uuid())]
@@ -149,7 +128,10 @@ def _my_list(*, past: bool, further: bool) -> Prepared[Any]:
 
 
 def list_my_sign_ups(look: Context, query: dict[str, Any]) -> Page:
-    """Return the caller's live sign-ups with their activities: upcoming by start, past the latest first."""
+    """Return the caller's sign-ups with their activities: upcoming by start, past the latest first.
+
+    Of those that ended only the excused, and among the past: that is what became of them, and no absence.
+    """
     pager = Pager(look.settings, "my-sign-ups", query)
     after = pager.after()
     values = {"me": look.actor.id, "now": look.now, "rows": query["limit"] + 1}
@@ -194,66 +176,28 @@ def my_next_sign_ups(look: Context, each: int) -> list[dict[str, Any]]:
 
 def _my_sign_ups() -> Any:
     return (
-        cards(
-            SignUp.id,
-            SignUp.state,
-            _TURN,
-            SignUp.created_at,
-            SignUp.excused_at,
-            SignUp.offer_expires_at,
-            SignUp.held_until,
-            SignUp.decision_reason,
-            CheckIn.checked_in_at,
-            CheckIn.arrived_at,
-            Activity.late_minutes,
-        )
+        cards(Activity.late_minutes, SignUp.cancel_cause, *ENTRY)
         .join(SignUp, SignUp.activity_id == Activity.id)
         .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
     )
 
 
 def _with_activity(row: Any, look: Context) -> dict[str, Any]:
-    (
-        sign_up_id, state, turn, created_at, excused_at, offer_expires_at, held_until, decision_reason, checked_in_at, arrived_at,
-        late_minutes,
-    ) = row[len(CARD) :]  # fmt: skip
-    activity = card(row[: len(CARD)], look.now)
-    status: ActivityStatus = row[2]
-    return {
-        "id": sign_up_id,
-        "state": state,
-        "position": turn,
-        "created_at": created_at,
-        "checked_in_at": checked_in_at,
-        "attendance": attendance_of(
-            state,
-            arrived_at,
-            excused_at,
-            look.now,
-            status=status,
-            starts_at=activity["starts_at"],
-            ends_at=activity["ends_at"],
-            late_minutes=late_minutes,
-        ),
-        "offer_expires_at": offer_expires_at,
-        "held_until": held_until,
-        "decision_reason": decision_reason,
-        "activity": activity,
-    }
+    size = len(CARD)
+    activity = card(row[:size], look.now)
+    late_minutes, cause, *entry = row[size:]
+    facts = Facts(row[2], activity["starts_at"], activity["ends_at"], late_minutes)
+    return {**wire(Entry(*entry), facts, look.now, cause), "activity": activity}
 
 
 @cache
 def _staff_list(*, of_state: bool) -> Prepared[Any]:
     after = bindparam("after", type_=BigInteger())
     # Numbered once for all rows: to count for each who is ahead costs an export of 20,000 who wait 20,000 times as much.
-    turns = (
-        select(SignUp.seq, func.row_number().over(order_by=(SignUp.rank, SignUp.seq)).label("turn"))
-        .where(SignUp.activity_id == _ACTIVITY, SignUp.state == SignUpState.WAITLISTED)
-        .subquery("turns")
-    )
+    turns = turns_of(_ACTIVITY)
     statement = (
-        _for_staff_columns(turns.c.turn)
-        .outerjoin(turns, turns.c.seq == SignUp.seq)
+        _for_staff_columns(entry_with(turns.c.turn))
+        .outerjoin(turns, turns.c.id == SignUp.id)
         .where(SignUp.activity_id == _ACTIVITY, SignUp.seq > after)
     )
     if of_state:
@@ -276,7 +220,7 @@ def list_sign_ups(look: Context, activity_id: UUID, query: dict[str, Any]) -> Pa
     if query["state"]:
         values["state"] = query["state"]
     rows = _staff_list(of_state=bool(query["state"])).all(look.db, values)
-    page = pager.page(rows, lambda row: [row[0]])
+    page = pager.page(rows, lambda row: [row[-1]])
     return Page([_for_staff(row, look) for row in page.items], page.next_cursor)
 
 
@@ -291,13 +235,11 @@ def _staff_item() -> Prepared[Any]:
     return Prepared(_for_staff_columns().where(SignUp.id == bindparam("sign_up_id", type_=Uuid())))
 
 
-def _for_staff_columns(turn: Any = _TURN) -> Select[Any]:
+def _for_staff_columns(entry: tuple[Any, ...] = ENTRY) -> Select[Any]:
     return (
         select(
-            SignUp.seq, SignUp.id, SignUp.state, turn, SignUp.answers, SignUp.created_at, SignUp.cancelled_at,
-            SignUp.cancel_reason, SignUp.excused_at, SignUp.excuse_reason, SignUp.offer_expires_at, SignUp.held_until,
-            SignUp.decision_reason, SignUp.rank, CheckIn.checked_in_at, CheckIn.method, CheckIn.arrived_at, Person.id, Person.name, Person.gender, Person.birth_on,
-            Activity.status, Activity.starts_at, Activity.ends_at, Activity.late_minutes, SignUp.cancel_cause,
+            *entry, *FACTS, SignUp.answers, SignUp.cancelled_at, SignUp.cancel_cause, SignUp.cancel_reason, SignUp.excuse_reason,
+            SignUp.rank, CheckIn.method, Person.id, Person.name, Person.gender, Person.birth_on, SignUp.seq,
         )
         .join(Person, Person.id == SignUp.person_id)
         .join(Activity, Activity.id == SignUp.activity_id)
@@ -307,41 +249,20 @@ def _for_staff_columns(turn: Any = _TURN) -> Select[Any]:
 
 def _for_staff(row: Any, look: Context) -> dict[str, Any]:
     (
-        _, sign_up_id, state, turn, answers, created_at, cancelled_at, cancel_reason, excused_at, excuse_reason, offer_expires_at,
-        held_until, decision_reason, rank, checked_in_at, method, arrived_at, person_id, name, gender, birth_on, status, starts_at, ends_at,
-        late_minutes, cause,
-    ) = row  # fmt: skip
+        entry, facts, answers, cancelled_at, cause, cancel_reason, excuse_reason, rank, method, person_id, name, gender, birth_on, _,
+    ) = _parts(row)  # fmt: skip
     return {
-        "id": sign_up_id,
+        **wire(entry, facts, look.now, cause),
         "person": {
             "id": person_id,
             "name": name,
             "gender": gender,
-            "age": age_on(birth_on, shanghai_day(starts_at)) if birth_on else None,
+            "age": age_on(birth_on, shanghai_day(facts.starts_at)) if birth_on else None,
         },
-        "state": state,
-        "position": turn,
         "answers": listed(answers),
-        "created_at": created_at,
         "cancelled_at": cancelled_at,
         "cancel_reason": cancel_reason,
-        "excuse_reason": excuse_reason,
-        "checked_in_at": checked_in_at,
+        "excuse_reason": cancel_reason if cause is CancelCause.EXCUSED else excuse_reason,
         "check_in_method": method,
-        "attendance": attendance_of(
-            state,
-            arrived_at,
-            excused_at,
-            look.now,
-            status=status,
-            starts_at=starts_at,
-            ends_at=ends_at,
-            late_minutes=late_minutes,
-            cause=cause,
-        ),
-        "offer_expires_at": offer_expires_at,
-        "held_until": held_until,
-        "decision_reason": decision_reason,
         "rank": None if rank == UNRANKED else rank,
-        "warnings": [],
     }

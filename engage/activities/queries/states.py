@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, func, select, tuple_
+from sqlalchemy import and_, case
 
 from engage.activities.models import (
     Activity,
@@ -59,29 +59,25 @@ def attendance_of(
     arrived_at: datetime | None,
     excused_at: datetime | None,
     now: datetime,
-    *,
-    status: ActivityStatus,
-    starts_at: datetime,
-    ends_at: datetime,
-    late_minutes: int,
+    activity: Any,
     cause: CancelCause | None = None,
 ) -> Attendance | None:
     """Return what became of a sign-up; None while it is open, and for whoever never had a place nor came.
 
-    Presence counts at once; absence only when the activity is over. Derived, so that nobody is left without one. ``attendance`` says the
+    ``activity`` is anything with its status, start, end and late_minutes; ``cause`` is why the sign-up ended. Presence counts at once; absence only when the activity is over. Derived, so that nobody is left without one. ``attendance`` says the
     same in SQL.
     """
     is_excused = excused_at is not None or (state is SignUpState.CANCELLED and cause is CancelCause.EXCUSED)
-    if status is ActivityStatus.CANCELLED or not (is_excused or state in _ADMITTED):
+    if activity.status is ActivityStatus.CANCELLED or not (is_excused or state in _ADMITTED):
         return None
     if state is SignUpState.WALK_IN:
         return Attendance.WALK_IN
     if arrived_at is not None:
-        is_late = arrived_at > starts_at + timedelta(minutes=late_minutes)
+        is_late = arrived_at > activity.starts_at + timedelta(minutes=activity.late_minutes)
         return Attendance.LATE if is_late else Attendance.ATTENDED
     if is_excused:
         return Attendance.EXCUSED
-    return Attendance.ABSENT if now >= ends_at else None
+    return Attendance.ABSENT if now >= activity.ends_at else None
 
 
 def attendance(now: Any, activity: Any = Activity) -> ColumnElement[str | None]:
@@ -121,21 +117,6 @@ def not_over(ends_at: Any) -> ColumnElement[bool]:
 def takes_more() -> ColumnElement[bool]:
     """Return the condition that an activity has a place or a turn in its queue left."""
     return (Activity.taken < Activity.capacity) | (Activity.waiting < Activity.waitlist_capacity)
-
-
-def position(activity_id: Any, rank: Any, seq: Any) -> Any:
-    """Return the SQL expression of a waitlisted sign-up's place in its queue (1 is next)."""
-    ahead = SignUp.__table__.alias("ahead")
-    return (
-        select(func.count())
-        .select_from(ahead)
-        .where(
-            ahead.c.activity_id == activity_id,
-            ahead.c.state == SignUpState.WAITLISTED,
-            tuple_(ahead.c.rank, ahead.c.seq) <= tuple_(rank, seq),
-        )
-        .scalar_subquery()
-    )
 
 
 def time_served(

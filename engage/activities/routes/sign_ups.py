@@ -12,6 +12,7 @@ from engage.activities.errors import (
     AgeNotAllowed,
     AlreadyCheckedIn,
     CountyNotAllowed,
+    CreditTooLow,
     DailyLimitReached,
     ExcuseTooLate,
     MembersOnly,
@@ -34,6 +35,7 @@ from engage.activities.schemas.activity import ReasonIn
 from engage.activities.schemas.credit import ExcuseOut
 from engage.activities.schemas.imports import SignUpImportIn, SignUpImportOut
 from engage.activities.schemas.sign_up import (
+    AddedSignUpOut,
     AddPersonIn,
     MySignUpPage,
     MySignUpsQuery,
@@ -68,7 +70,7 @@ _NOT_FOR_YOU: Final = (
 
 @api.operation(
     "PUT", "/activities/{activity_id}/sign-up", access=member, zh="报名", body=SignUpIn, returns=SignUpOut, mode=Mode.STATEMENT,
-    refuses=[NoSuchActivity, ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, QueueClosed, ConflictingChange, *_NOT_FOR_YOU],
+    refuses=[NoSuchActivity, ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, QueueClosed, ConflictingChange, CreditTooLow, *_NOT_FOR_YOU],
 )  # fmt: skip
 def sign_up(look: Look, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Sign up: a place, or a turn in the queue.
@@ -85,7 +87,9 @@ def sign_up(look: Look, activity_id: UUID, body: dict[str, Any]) -> dict[str, An
 def read_my_sign_up(look: Look, activity_id: UUID) -> dict[str, Any]:
     """Read the caller's own sign-up, and for who waits how such queues have moved.
 
-    `estimate` 只陈述该项目以往活动的事实，不足三场时为空。It states what happened at past activities of the project, null for fewer than three.
+    仅限有效的报名；请假后见“我的全部报名”的往期。
+    `estimate` 只陈述该项目以往活动的事实，不足三场时为空。The live one only: who was excused finds that among the past of `/me/sign-ups`.
+    `estimate` states what happened at past activities of the project, null for fewer than three.
     """
     return queries.my_sign_up_and_chance(look, activity_id)
 
@@ -122,8 +126,8 @@ def accept_offer(work: Work, activity_id: UUID) -> dict[str, Any]:
 def excuse_myself(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Give up one's place with a reason, in time: it stands as excused, not as absent.
 
-    请假截止时间见活动的出勤设置；逾期仍可取消报名。可安全重复。
-    Until the time that the activity's attendance terms set; leaving is possible after it. Safe to repeat.
+    请假截止时间见活动的出勤设置；逾期仍可取消报名。候补或待审的，即为取消并留下原因。可安全重复。
+    Who only waits or applied leaves, and the reason is kept. Until the time that the activity's attendance terms set; leaving is possible after it. Safe to repeat.
     """
     return excuses.excuse_myself(work, activity_id, body["reason"])
 
@@ -132,7 +136,10 @@ def excuse_myself(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[s
     "GET", "/me/sign-ups", access=member, zh="我的全部报名", query=MySignUpsQuery, returns=MySignUpPage
 )
 def list_my_sign_ups(look: Look, query: dict[str, Any]) -> Page:
-    """List the caller's sign-ups, upcoming or past."""
+    """List the caller's sign-ups, upcoming or past.
+
+    往期含已请假的，出勤为 `excused`。The past ones with those that an excuse ended, their attendance `excused`.
+    """
     return queries.list_my_sign_ups(look, query)
 
 
@@ -159,8 +166,8 @@ def export_sign_ups(look: Look, activity_id: UUID, query: dict[str, Any]) -> byt
 
 
 @api.operation(
-    "POST", "/activities/{activity_id}/sign-ups", access=staff, zh="代为报名", body=AddPersonIn, returns=StaffSignUpOut, status=201,
-    refuses=[NoSuchActivity, NotAllowed, NoSuchPerson, WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, QueueClosed, *_NOT_FOR_YOU], idempotent=True,
+    "POST", "/activities/{activity_id}/sign-ups", access=staff, zh="代为报名", body=AddPersonIn, returns=AddedSignUpOut, status=201,
+    refuses=[NoSuchActivity, NotAllowed, NoSuchPerson, WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, QueueClosed, CreditTooLow, *_NOT_FOR_YOU], idempotent=True,
 )  # fmt: skip
 def add_person(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Sign somebody up as staff, also outside the sign-up window.
@@ -198,5 +205,9 @@ def cancel_sign_up(work: Work, activity_id: UUID, sign_up_id: UUID, body: dict[s
     returns=StaffSignUpOut, refuses=[NoSuchActivity, NotAllowed, NoSuchSignUp, SignUpNotConfirmed, AlreadyCheckedIn, WrongActivityState],
 )  # fmt: skip
 def excuse_sign_up(work: Work, activity_id: UUID, sign_up_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
-    """Note that somebody had a good reason not to come."""
+    """Note that somebody has a good reason not to come.
+
+    开始前登记的，名额随即让出，由下一位递补；开始后只作记录。可安全重复。
+    Before the start this frees the place for the next in line; after it, it is only noted. Safe to repeat.
+    """
     return service.excuse(work, activity_id, sign_up_id, body["reason"])

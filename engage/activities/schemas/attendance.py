@@ -6,6 +6,7 @@ from typing import Final
 
 from engage.activities.models import (
     MAX_POOLS,
+    ActivityState,
     Attendance,
     CheckInMethod,
     ScanConflict,
@@ -89,6 +90,7 @@ class RosterQuery(PageQuery):
 class RosterActivityOut(Out):
     id = Id(required=True, metadata={"example": _ID})
     title = Text(60, required=True, metadata={"example": "青春夜校：手机摄影"})
+    state = Choice(ActivityState, required=True, metadata={"example": "registration_closed"})
     starts_at = Instant(required=True, metadata={"example": "2026-12-05T14:00:00+08:00"})
     ends_at = Instant(required=True, metadata={"example": "2026-12-05T16:00:00+08:00"})
     capacity = Whole(required=True, metadata={"example": 40})
@@ -103,6 +105,24 @@ class RosterRulesOut(Out):
     opens_before_minutes = Whole(
         required=True,
         metadata={"example": 120, "description": "开始前多久可签到 · before the start, check-in opens"},
+    )
+    check_out_after_minutes = Whole(
+        required=True,
+        metadata={"example": 60, "description": "结束后多久仍可签退 · after the end, check-out closes"},
+    )
+    clock_tolerance_minutes = Whole(
+        required=True,
+        metadata={
+            "example": 5,
+            "description": "设备时钟可相差多少，含签到码 · by which a device's clock may differ, for codes too",
+        },
+    )
+    uploads_until = Instant(
+        required=True,
+        metadata={
+            "example": "2026-12-12T16:00:00+08:00",
+            "description": "此前须上传；名单签名同时失效 · uploads are taken, and the signature is good, until then",
+        },
     )
     late_minutes = Whole(required=True, metadata={"example": 15})
     requires_check_out = Flag(required=True, metadata={"example": False})

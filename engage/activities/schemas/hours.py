@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from marshmallow import validates_schema
 
-from engage.activities.models import CertificateStatus, HoursKind, HoursReason
+from engage.activities.models import Attendance, CertificateStatus, HoursKind, HoursReason
 from engage.core.schemas import (
     MAX_INT,
     Choice,
@@ -83,6 +83,7 @@ class ActivityHoursOut(Out):
     """Presence and hours of one person at one activity."""
 
     person = Inner(ServedPersonOut, required=True)
+    attendance = Choice(Attendance, required=True, allow_none=True, metadata={"example": "attended"})
     arrived_at = Instant(required=True, allow_none=True, metadata={"example": _AT})
     left_at = Instant(required=True, allow_none=True, metadata={"example": None})
     minutes_present = Whole(required=True, allow_none=True, metadata={"example": 115})

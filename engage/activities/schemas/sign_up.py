@@ -61,17 +61,24 @@ class WarningOut(Out):
     activity = Inner(RefOut, required=True)
 
 
-class SignUpOut(MySignUpStateOut):
-    answers = Listed(Inner(AnswerOut), MAX_QUESTIONS, required=True)
-    warnings = Listed(
+def _warnings() -> Listed:
+    return Listed(
         Inner(WarningOut),
         1,
         required=True,
         metadata={
             "example": [],
-            "description": "同一时间另有名额 · the caller has a place elsewhere at the same time",
+            "description": "同一时间另有名额 · the person has a place elsewhere at the same time",
         },
     )
+
+
+class AnsweredSignUpOut(MySignUpStateOut):
+    answers = Listed(Inner(AnswerOut), MAX_QUESTIONS, required=True)
+
+
+class SignUpOut(AnsweredSignUpOut):
+    warnings = _warnings()
 
 
 class EstimateOut(Out):
@@ -123,7 +130,7 @@ class SignedUpPersonOut(Out):
     )
 
 
-class StaffSignUpOut(SignUpOut):
+class StaffSignUpOut(AnsweredSignUpOut):
     """A sign-up as the staff of its activity see it."""
 
     person = Inner(SignedUpPersonOut, required=True)
@@ -139,6 +146,10 @@ class StaffSignUpOut(SignUpOut):
     cancel_reason = Text(200, required=True, allow_none=True, metadata={"example": None})
     excuse_reason = Text(200, required=True, allow_none=True, metadata={"example": None})
     check_in_method = Choice(CheckInMethod, required=True, allow_none=True, metadata={"example": None})
+
+
+class AddedSignUpOut(StaffSignUpOut):
+    warnings = _warnings()
 
 
 StaffSignUpPage = page_of(StaffSignUpOut, "StaffSignUpPage")

@@ -23,6 +23,7 @@ from sqlalchemy.exc import IntegrityError
 
 from engage.activities.errors import ActivityFull, AlreadyCheckedIn
 from engage.activities.models import UNRANKED, Activity, CancelCause, SignUp, SignUpState
+from engage.activities.queries.entry import turns_of
 from engage.activities.service.filling import fill
 from engage.activities.service.joining import JOIN_AT_ONCE, JOIN_NOW, LOOK_FIRST, SEEN, Met
 from engage.core import ids
@@ -47,6 +48,7 @@ __all__ = [
     "enqueue_ranked",
     "fill",
     "lock",
+    "number_turns",
     "seen",
     "unheld_queue",
 ]
@@ -251,7 +253,7 @@ def enqueue_ranked(
     """
     if not ranked:
         return
-    turns = work.session.scalar(select(Activity.waitlist_capacity).where(Activity.id == activity_id)) or 0
+    turns, _, held = _queue(work, activity_id)
     # The queue holds them all for a moment, until the places are given.
     _set_turns(work, activity_id, Activity.waiting + len(ranked) + turns)
     decision = {
@@ -263,10 +265,32 @@ def enqueue_ranked(
         _RANK, [{"of": sign_up_id, "ranked": rank or UNRANKED, **decision} for sign_up_id, rank in ranked]
     )
     fill(work, activity_id, at_once=True, told=told)
-    waiting = work.session.scalar(select(Activity.waiting).where(Activity.id == activity_id)) or 0
-    if waiting > turns and not lengthen:
+    number_turns(work, activity_id)
+    _, waiting, held_now = _queue(work, activity_id)
+    if (
+        waiting - (held_now - held) > turns and not lengthen
+    ):  # who is held back for their credit is not kept out for it
         raise ActivityFull
     _set_turns(work, activity_id, max(turns, waiting))
+
+
+def number_turns(work: Work, activity_id: UUID) -> None:
+    """Keep for those who came into the queue of a locked activity otherwise than by joining it which number they have there."""
+    turns = turns_of(activity_id)
+    work.session.execute(
+        update(SignUp)
+        .where(SignUp.activity_id == activity_id, SignUp.id == turns.c.id, SignUp.joined_position.is_(None))
+        .values(joined_position=turns.c.turn)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _queue(work: Work, activity_id: UUID) -> tuple[int, int, int]:
+    """Return (turns there are, turns taken, those of them held back)."""
+    turns, waiting, held = work.session.execute(
+        select(Activity.waitlist_capacity, Activity.waiting, Activity.held).where(Activity.id == activity_id)
+    ).one()
+    return turns, waiting, held
 
 
 def _set_turns(work: Work, activity_id: UUID, turns: Any) -> None:

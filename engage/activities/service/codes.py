@@ -30,6 +30,7 @@ CODE_SECONDS: Final = 30  # a new code this often; each is good for two steps, s
 SHIFT_HOURS: Final = 6
 OPENS_BEFORE: Final = timedelta(hours=2)
 CHECK_OUT_AFTER: Final = timedelta(hours=1)  # the end, for those who leave last
+UPLOADS_UNTIL: Final = timedelta(days=7)  # after the end, of what was seen without signal
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)  # between ours and a device's clock
 _STEPS_IN_SHIFT: Final = SHIFT_HOURS * 3600 // CODE_SECONDS
 _TOLERATED_STEPS: Final = CLOCK_TOLERANCE // timedelta(seconds=CODE_SECONDS)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import exists, insert, or_, select, update
+from sqlalchemy import and_, exists, insert, or_, select, update
 
 from engage.activities.access import appeal_to_decide
 from engage.activities.errors import (
@@ -34,8 +34,8 @@ from engage.activities.models import (
 )
 from engage.activities.queries import credit
 from engage.activities.queries.states import attendance
+from engage.activities.service.codes import UPLOADS_UNTIL
 from engage.activities.service.quiet import QuietHours
-from engage.activities.service.uploads import UPLOADS_UNTIL
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
 
@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     from engage.core.config import Settings
     from engage.core.db import Work
 
-SETTLED_AFTER: Final = UPLOADS_UNTIL + timedelta(days=1)  # of the end, unless it is summarised before
+SETTLED_AFTER: Final = UPLOADS_UNTIL + timedelta(
+    days=1
+)  # of the end, when nobody's presence can change any more
 _LOOKS_BACK: Final = timedelta(days=30)  # what ended before that stays as it was when credit was switched on
 _TOLD: Final = {
     CreditRule.ABSENT: MessageKind.CREDIT_ABSENT,
@@ -60,17 +62,17 @@ _ABOUT: Final = (Activity.id, Activity.title, Activity.quiet_from, Activity.quie
 
 
 def unsettled(now: datetime) -> Select[Any]:
-    """Return the select of the activities that are closed, by summary or because no check-in can be uploaded any more."""
+    """Return the select of the activities that took place and of which no check-in can be uploaded any more."""
     return select(Activity.id).where(_is_due(now)).order_by(Activity.ends_at)
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
-    is_closed = or_(
-        Activity.status == ActivityStatus.SUMMARISED,
-        (Activity.status == ActivityStatus.PUBLISHED) & (Activity.ends_at <= now - SETTLED_AFTER),
+    return and_(
+        Activity.status.in_((ActivityStatus.PUBLISHED, ActivityStatus.SUMMARISED)),
+        Activity.ends_at <= now - SETTLED_AFTER,
+        Activity.ends_at > now - _LOOKS_BACK,
+        ~exists().where(CreditSettlement.activity_id == Activity.id),
     )
-    is_recent = (Activity.ends_at <= now) & (Activity.ends_at > now - _LOOKS_BACK)
-    return is_closed & is_recent & ~exists().where(CreditSettlement.activity_id == Activity.id)
 
 
 def settle(work: Work, activity_id: UUID) -> None:
@@ -137,7 +139,7 @@ def note_late_leave(work: Work, activity_id: UUID, sign_up_id: UUID) -> None:
     """Enter what it costs to give up a confirmed place after the time for excuses; nothing before, or when credit is off.
 
     For whoever leaves of their own accord, in the transaction in which they do, before their sign-up ends. Free for whom staff
-    excused, and for whom the queue brought a place after that time: it was never theirs to give up in time.
+    excused, for whom the queue or staff brought a place after that time, which was never theirs to give up in time, and of what was called off.
     """
     if not (work.settings.credit and _points(work.settings, CreditRule.LATE_CANCEL)):
         return
@@ -146,6 +148,7 @@ def note_late_leave(work: Work, activity_id: UUID, sign_up_id: UUID) -> None:
         .join(SignUp, SignUp.activity_id == Activity.id)
         .where(
             Activity.id == activity_id,
+            Activity.status == ActivityStatus.PUBLISHED,
             Activity.excuse_until_at <= work.now,
             SignUp.id == sign_up_id,
             SignUp.state == SignUpState.CONFIRMED,
@@ -156,6 +159,7 @@ def note_late_leave(work: Work, activity_id: UUID, sign_up_id: UUID) -> None:
                 SignUp.promoted_at < Activity.excuse_until_at,
                 SignUp.offered_at.is_not(None),
             ),
+            or_(SignUp.added_by.is_(None), SignUp.created_at < Activity.excuse_until_at),
         )
     ).one_or_none()
     if row is not None:

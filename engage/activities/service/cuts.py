@@ -8,6 +8,7 @@ from sqlalchemy import exists, select, update
 
 from engage.activities.errors import CapacityBelowPresent
 from engage.activities.models import HOLDS_PLACE, Activity, CheckIn, Pool, SignUp, SignUpState
+from engage.activities.service import admission
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -25,6 +26,13 @@ def take_back(work: Work, activity: Activity, capacity: int, pools: list[dict[st
         CapacityBelowPresent: more have checked in or been excused than there would be places.
 
     """
+    lost = _take_all(work, activity, capacity, pools)
+    if lost:
+        admission.number_turns(work, activity.id)
+    return lost
+
+
+def _take_all(work: Work, activity: Activity, capacity: int, pools: list[dict[str, Any]]) -> int:
     if activity.pools_merged:
         return _take(work, activity, activity.taken - capacity)
     taken = work.session.execute(
@@ -57,6 +65,7 @@ def _take(work: Work, activity: Activity, too_many: int, *which: ColumnElement[b
             offered_at=None,
             offer_expires_at=None,
             promoted_at=None,
+            joined_position=None,
             updated_at=work.now,
         )
         .returning(SignUp.seq)

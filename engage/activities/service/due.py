@@ -72,7 +72,9 @@ def _release_held(work: Work, activity_id: UUID) -> None:
         .values(held_until=None, updated_at=work.now)
         .execution_options(synchronize_session=False)
     )
-    admission.fill(work, activity_id)
+    closes_at = work.session.scalar(select(Activity.queue_closes_at).where(Activity.id == activity_id))
+    # They waited for their place until now: it is theirs, not offered, unless it is for the door by now.
+    admission.fill(work, activity_id, at_once=closes_at is not None and work.now < closes_at)
 
 
 def merge_pools(database: Database) -> int:

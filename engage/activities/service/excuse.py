@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from engage.activities.access import PUBLIC
 from engage.activities.errors import ActivityCancelled, ExcuseTooLate, NoSuchActivity, NoSuchSignUp
-from engage.activities.models import Activity, ActivityStatus, CancelCause, SignUp, SignUpState
+from engage.activities.models import HOLDS_PLACE, Activity, ActivityStatus, CancelCause, SignUp, SignUpState
 from engage.activities.service import admission
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def excuse_myself(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
     """Give up the caller's place, turn or application with a reason, in time; the next in line moves up.
 
-    It stands as excused, not as absent. Repeating it returns the excuse that was given first.
+    Who had a place stands as excused, not as absent; who had none has left. Repeating it returns the reason that was given first.
 
     Raises:
         NoSuchActivity: not published.
@@ -31,7 +31,8 @@ def excuse_myself(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
     """
     admission.lock(work, activity_id)
     row = _latest(work, activity_id)
-    if row.cancel_cause is CancelCause.EXCUSED:
+    # Who simply leaves gives no reason.
+    if row.cancel_cause in (CancelCause.EXCUSED, CancelCause.LEFT) and row.cancel_reason is not None:
         return {"sign_up_id": row.sign_up_id, "excused_at": row.cancelled_at, "reason": row.cancel_reason}
     if row.state in (None, SignUpState.CANCELLED, SignUpState.REFUSED):
         raise NoSuchSignUp
@@ -39,7 +40,8 @@ def excuse_myself(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
         raise ActivityCancelled
     if work.now >= row.excuse_until_at:
         raise ExcuseTooLate
-    admission.end(work, row.sign_up_id, CancelCause.EXCUSED, reason)
+    cause = CancelCause.EXCUSED if row.state in HOLDS_PLACE else CancelCause.LEFT
+    admission.end(work, row.sign_up_id, cause, reason)
     return {"sign_up_id": row.sign_up_id, "excused_at": work.now, "reason": reason}
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Integer, Uuid, bindparam, select, update
 
 from engage.activities.models import Activity, ActivityStatus, Pool, SignUp, SignUpState
+from engage.activities.queries.credit import held_people
 from engage.activities.service.quiet import QuietHours
 from engage.core.db import UtcDateTime
 from engage.core.prepared import Prepared
@@ -24,6 +25,11 @@ _GIVE: Final = Prepared(
     .where(_SIGN_UPS.c.seq == bindparam("of"))
     .values({name: bindparam(name) for name in ("state", "pool", "promoted_at", "offered_at", "offer_expires_at", "updated_at")})
 )  # fmt: skip
+_HOLD: Final = Prepared(
+    update(_SIGN_UPS)
+    .where(_SIGN_UPS.c.seq == bindparam("of"))
+    .values({name: bindparam(name) for name in ("held_until", "updated_at")})
+)
 
 
 class _Activity(NamedTuple):
@@ -89,7 +95,8 @@ def fill(
 
     Far from the start a place is confirmed; inside the offer window it is offered, for the time that the activity sets without quiet
     hours; once the queue has closed nothing is given. ``at_once`` confirms whatever the time, for who was accepted or drawn. Each is
-    told, after quiet hours. Pools that are due are merged first.
+    told, after quiet hours. Pools that are due are merged first. Here credit is looked at for whoever waits, however they came to wait and whenever
+    they lost their points.
     """
     activity = _ACTIVITY.one_or_none(work.session, {"activity_id": activity_id, "now": work.now})
     if activity is None:
@@ -152,9 +159,12 @@ def _give(
     given = 0
     while sum(free.values()) > 0:
         waiting = _next_in_line(work, activity.id, free)
-        places = _share_out(waiting, free)
+        ready = _hold_back(work, activity, waiting)
+        places = _share_out(ready, free)
         if not places:
-            break
+            if len(ready) == len(waiting):
+                break
+            continue  # with those behind who was held back
         # One after another, in their order: the database refuses whoever passes somebody that stands ahead.
         for turn, pool in places:
             _GIVE.all(work.session, {"of": turn.seq, "pool": pool, **terms})
@@ -169,6 +179,16 @@ def _next_in_line(work: Work, activity_id: UUID, free: dict[int | None, int]) ->
         return _NEXT.all(work.session, values)
     mask = sum(1 << (position - 1) for position in free if position)
     return _NEXT_IN_POOLS.all(work.session, {**values, "mask": mask})
+
+
+def _hold_back(work: Work, activity: _Activity, waiting: list[_Turn]) -> list[_Turn]:
+    """Return who of those in line may have a place now; who has too few points of credit is held until the last hours."""
+    until = activity.starts_at - timedelta(hours=work.settings.credit_held_hours)
+    held = held_people(work, [turn.person_id for turn in waiting]) if work.now < until else ()
+    for turn in waiting:
+        if turn.person_id in held:
+            _HOLD.all(work.session, {"of": turn.seq, "held_until": until, "updated_at": work.now})
+    return [turn for turn in waiting if turn.person_id not in held]
 
 
 def _share_out(waiting: list[_Turn], free: dict[int | None, int]) -> list[tuple[_Turn, int | None]]:

@@ -121,5 +121,5 @@ def _joining(
 def _let_in(work: Work, activity: Activity, joining: admission.Joining) -> SignUpState:
     outcome = admission.admit(work.session, joining, work.now)
     if outcome.state is None:
-        raise no_room_for_staff(activity, outcome.facts, work.now)
+        raise no_room_for_staff(activity, joining, outcome.facts, work.now)
     return outcome.state

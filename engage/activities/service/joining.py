@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import JSON, Boolean, Integer, String, Uuid, bindparam, column, text
 
 from engage.activities.models import MAX_APPLICATIONS
+from engage.activities.queries.overlaps import CLASH
 from engage.core.db import UtcDateTime
 from engage.core.prepared import Prepared
 
@@ -33,18 +34,11 @@ _TYPES: Final[dict[str, Any]] = {
     "now": UtcDateTime(),
     "held_until": UtcDateTime(),
 }
-# What a person has already, and where else they have a place at the same time.
+# What a person has already.
 _SEEN: Final = """
     mine AS (
         SELECT id, state, answers, created_at, excused_at, rank, seq, offer_expires_at, held_until, decision_reason FROM sign_up
         WHERE activity_id = :activity_id AND person_id = :person_id AND state <> 'cancelled'
-    ), clash AS (
-        SELECT elsewhere.id, elsewhere.title FROM activity AS here
-        JOIN sign_up AS other ON other.person_id = :person_id AND other.ends_at > here.starts_at AND other.starts_at < here.ends_at
-        JOIN activity AS elsewhere ON elsewhere.id = other.activity_id
-        WHERE here.id = :activity_id AND here.overlap <> 'allow' AND other.state IN ('confirmed', 'offered')
-        AND other.activity_id <> :activity_id AND elsewhere.status = 'published'
-        LIMIT 1
     )
 """
 _COLUMNS: Final = """
@@ -160,7 +154,7 @@ def _for_postgresql(*, divided: bool) -> TextualSelect:
     place, insert = _entry(divided=divided, lock="AND NOT EXISTS (SELECT 1 FROM mine) FOR NO KEY UPDATE")
     return _met(
         f"""
-        WITH {_SEEN}, {place}, entry AS ({insert})
+        WITH {_SEEN}, clash AS ({CLASH}), {place}, entry AS ({insert})
         SELECT {_COLUMNS}, NULL, entry.joined_state, entry.joined_position
         {_FROM} LEFT JOIN entry ON true WHERE activity.id = :activity_id
         """
@@ -176,7 +170,7 @@ def _for_sqlite(*, divided: bool) -> TextualSelect:
 
 def _look(takes: str) -> TextualSelect:
     return _met(
-        f"WITH {_SEEN} SELECT {_COLUMNS}, {takes}, NULL, NULL {_FROM} WHERE activity.id = :activity_id"
+        f"WITH {_SEEN}, clash AS ({CLASH}) SELECT {_COLUMNS}, {takes}, NULL, NULL {_FROM} WHERE activity.id = :activity_id"
     )
 
 

@@ -21,10 +21,10 @@ from engage.activities.errors import (
 )
 from engage.activities.models import Activity, ActivityStatus, Project, ProjectStatus
 from engage.activities.queries.activities import read_activity
-from engage.activities.service import admission, consequences, due, hours
+from engage.activities.service import admission, consequences, due, hours, uploads
 from engage.activities.service.cuts import take_back
 from engage.activities.service.lottery import set_lottery
-from engage.activities.service.moves import follow_start
+from engage.activities.service.moves import follow_start, let_leave_free
 from engage.activities.service.terms import is_used, set_pools, terms_of
 from engage.core.errors import InvalidInput, Issue, NotAllowed
 from engage.messages import service as messages
@@ -197,6 +197,7 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
     # A shorter queue is set after the new places have emptied it.
     turns = values.pop("waitlist_capacity")
     later = values["starts_at"] - activity.starts_at
+    was_free = work.now < activity.excuse_until_at
     activity.waitlist_capacity = max(turns, activity.waitlist_capacity)
     for name, value in values.items():
         setattr(activity, name, value)
@@ -205,8 +206,11 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
         activity.status, activity.status_reason = ActivityStatus.DRAFT, None
     work.session.flush()
     follow_start(work, activity, later)
+    if before and (moved or was_free):
+        let_leave_free(work, activity)
     if work.now >= activity.queue_closes_at:
         due.close_queue(work, activity.id, tells=False)
+    uploads.mark_walk_ins(work, activity)
     admission.fill(work, activity.id)
     _set_turns(work, activity, turns, cut)
     return consequences.of_edit(before, consequences.concerned(work, activity.id), moved)
@@ -363,6 +367,7 @@ def reopen(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
     if work.settings.activity_review and not _may_review(work, activity_id):
         raise NotAllowed
     _move(work, activity, ActivityStatus.PUBLISHED)
+    let_leave_free(work, activity)
     people = [person_id for person_id, _ in consequences.concerned(work, activity_id).values()]
     starts_at = activity.starts_at.isoformat()
     _tell(work, activity, people, MessageKind.ACTIVITY_REOPENED, starts_at=starts_at, reason=reason)
@@ -371,7 +376,7 @@ def reopen(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
 
 
 def summarise(work: Work, activity_id: UUID, summary: str) -> dict[str, Any]:
-    """Close an activity that is over, with a summary, and award its hours; from now on attendance no longer changes.
+    """Close an activity that is over, with a summary, and award its hours; from now on only what was seen at the door is still taken in.
 
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.

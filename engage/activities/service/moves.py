@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
-from engage.activities.models import Activity, SignUp, SignUpState
+from engage.activities.models import Activity, ActivityStatus, SignUp, SignUpState
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -38,3 +38,10 @@ def follow_start(work: Work, activity: Activity, later: timedelta) -> None:
         .values(offer_expires_at=activity.queue_closes_at, updated_at=work.now)
         .execution_options(synchronize_session=False)
     )
+
+
+def let_leave_free(work: Work, activity: Activity) -> None:
+    """Take excuses until the start where staff have just changed what people planned with, and their time for excuses is over by now."""
+    if activity.status is ActivityStatus.PUBLISHED and work.now >= activity.excuse_until_at:
+        activity.excuse_until_at = activity.starts_at
+        work.session.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -11,14 +11,21 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from engage.activities.errors import RosterSignatureInvalid
 from engage.activities.queries.roster import RosterPage, roster_page
-from engage.activities.service.codes import OPENS_BEFORE, shift_of, shifts_from
+from engage.activities.queries.states import state_of
+from engage.activities.service.codes import (
+    CHECK_OUT_AFTER,
+    CLOCK_TOLERANCE,
+    OPENS_BEFORE,
+    UPLOADS_UNTIL,
+    shift_of,
+    shifts_from,
+)
 
 if TYPE_CHECKING:
     from engage.core.config import Settings
     from engage.core.db import Context, Look
 
-# A day more than uploads have after the end of an activity.
-_SIGNATURE_LIVES: Final = timedelta(days=8)
+_MINUTE: Final = timedelta(minutes=1)
 # What a transaction wrote counts from its beginning but is seen from its end; none lives as long as this (core/db.py).
 _OVERLAP: Final = timedelta(minutes=1)
 
@@ -39,6 +46,14 @@ def read_roster(look: Look, activity_id: UUID, query: dict[str, Any]) -> dict[st
         "activity": {
             "id": activity.id,
             "title": activity.title,
+            "state": state_of(
+                activity.status,
+                activity.sign_up_opens_at,
+                activity.sign_up_closes_at,
+                activity.starts_at,
+                activity.ends_at,
+                look.now,
+            ),
             "starts_at": activity.starts_at,
             "ends_at": activity.ends_at,
             "capacity": activity.capacity,
@@ -47,7 +62,10 @@ def read_roster(look: Look, activity_id: UUID, query: dict[str, Any]) -> dict[st
             "pools": page.pools,
         },
         "rules": {
-            "opens_before_minutes": OPENS_BEFORE // timedelta(minutes=1),
+            "opens_before_minutes": OPENS_BEFORE // _MINUTE,
+            "check_out_after_minutes": CHECK_OUT_AFTER // _MINUTE,
+            "clock_tolerance_minutes": CLOCK_TOLERANCE // _MINUTE,
+            "uploads_until": activity.ends_at + UPLOADS_UNTIL,
             "late_minutes": activity.late_minutes,
             "requires_check_out": activity.requires_check_out,
             "walk_ins_from": activity.queue_closes_at,
@@ -86,10 +104,10 @@ def _sign(look: Look, activity_id: UUID, page: RosterPage) -> str:
 
 
 def check_signature(look: Context, activity_id: UUID, signature: str) -> None:
-    """Refuse a roster that the caller was not given for this activity in the last eight days.
+    """Refuse a roster that the caller was not given for this activity. It is good for as long as uploads are taken.
 
     Raises:
-        RosterSignatureInvalid: it is forged, too old, somebody else's or another activity's.
+        RosterSignatureInvalid: it is forged, somebody else's or another activity's.
 
     """
     try:
@@ -97,6 +115,4 @@ def check_signature(look: Context, activity_id: UUID, signature: str) -> None:
     except BadData:
         raise RosterSignatureInvalid from None
     if (signed["activity"], signed["person"]) != (activity_id.hex, look.actor.id.hex):
-        raise RosterSignatureInvalid
-    if look.now - datetime.fromisoformat(signed["as_of"]) > _SIGNATURE_LIVES:
         raise RosterSignatureInvalid

@@ -15,6 +15,7 @@ from engage.activities.errors import (
     ActivityOver,
     ActivityStarted,
     AlreadyCheckedIn,
+    CreditTooLow,
     NoSuchActivity,
     NoSuchSignUp,
     QueueClosed,
@@ -34,7 +35,8 @@ from engage.activities.models import (
 )
 from engage.activities.queries import sign_ups
 from engage.activities.queries.credit import held_until
-from engage.activities.queries.states import attendance_of
+from engage.activities.queries.entry import Entry, Facts, wire
+from engage.activities.queries.overlaps import overlap_with
 from engage.activities.service import admission
 from engage.activities.service.answers import check_answers
 from engage.activities.service.credit import note_late_leave
@@ -84,6 +86,7 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
     Raises:
         NoSuchActivity: not published.
         ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, QueueClosed: it takes nobody now.
+        CreditTooLow: they may only queue, and there is no turn left.
         ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly, NoPoolForYou: it does not take this person.
         Overlaps, DailyLimitReached, WeeklyLimitReached: their other sign-ups keep them from it.
         InvalidInput: answers that do not fit the questions.
@@ -96,7 +99,7 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
         if outcome.mine is not None:
             return _again(look, outcome, given)
         if outcome.state is not None:
-            return _joined(look, outcome)
+            return _joined(look, outcome, outcome.state)
         if outcome.facts is None or outcome.facts.status not in PUBLIC:
             forget(activity_id)
             raise NoSuchActivity
@@ -110,14 +113,15 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
 def _try(
     look: Look, rules: Rules, given: list[dict[str, Any]] | None
 ) -> tuple[admission.Outcome, DomainError | None]:
-    """Return what came of letting the caller in, and what forbids it; a sign-up that they have already is found in any case."""
-    refusal = None
+    """Return what came of letting the caller in, and why not if not; a sign-up that they have already is found in any case."""
+    refusal: DomainError | None = None
     try:
         joining = _joining(look, rules, look.actor, given or [])
+        refusal = CreditTooLow() if joining.held_until else None
         if rules.needs_lock(look.now):
-            return _let_in_locked(look, rules, joining), None
+            return _let_in_locked(look, rules, joining), refusal
         with look.atomic():
-            return admission.admit(look.db, joining, look.now), None
+            return admission.admit(look.db, joining, look.now), refusal
     except admission.AlreadyIn:
         pass  # by another connection, at the same moment
     except DomainError as error:
@@ -159,24 +163,23 @@ def _no_room(facts: Any, now: datetime) -> DomainError:
     return QueueClosed() if now >= facts.queue_closes_at else ActivityFull()
 
 
-def _joined(look: Look, outcome: admission.Outcome) -> dict[str, Any]:
+def _joined(look: Look, outcome: admission.Outcome, state: SignUpState) -> dict[str, Any]:
+    entry = Entry(outcome.sign_up_id, state, outcome.position, look.now, outcome.held_until)
+    return _wire(look, entry, outcome, outcome.answers)
+
+
+def _wire(look: Look, entry: Entry, outcome: admission.Outcome, answers: dict[str, Any]) -> dict[str, Any]:
+    met = outcome.facts
+    facts = Facts(ActivityStatus(met.status), met.starts_at, met.ends_at, met.late_minutes)
     return {
-        **sign_ups.NOTHING_YET,
-        "id": outcome.sign_up_id,
-        "state": outcome.state,
-        "position": outcome.position,
-        "held_until": outcome.held_until,
-        "created_at": look.now,
-        "answers": sign_ups.listed(outcome.answers),
+        **wire(entry, facts, look.now),
+        "answers": sign_ups.listed(answers),
         "warnings": _warnings(outcome),
     }
 
 
 def _warnings(outcome: admission.Outcome) -> list[dict[str, Any]]:
-    if outcome.clash is None:
-        return []
-    activity_id, title = outcome.clash
-    return [{"code": "overlap", "activity": {"id": activity_id, "name": title}}]
+    return [] if outcome.clash is None else [overlap_with(*outcome.clash)]
 
 
 def _again(look: Look, outcome: admission.Outcome, given: list[dict[str, Any]] | None) -> dict[str, Any]:
@@ -191,29 +194,11 @@ def _again(look: Look, outcome: admission.Outcome, given: list[dict[str, Any]] |
                 .where(SignUp.id == mine.mine_id, SignUp.state != SignUpState.CANCELLED)
                 .values(answers=answers)
             )
-    state = SignUpState(mine.mine_state)
-    return {
-        "id": mine.mine_id,
-        "state": state,
-        "position": mine.mine_position,
-        "created_at": mine.mine_created_at,
-        "checked_in_at": mine.mine_checked_in_at,
-        "attendance": attendance_of(
-            state,
-            mine.mine_arrived_at,
-            mine.mine_excused_at,
-            look.now,
-            status=ActivityStatus(facts.status),
-            starts_at=facts.starts_at,
-            ends_at=facts.ends_at,
-            late_minutes=facts.late_minutes,
-        ),
-        "offer_expires_at": mine.mine_offer_expires_at,
-        "held_until": mine.mine_held_until,
-        "decision_reason": mine.mine_decision_reason,
-        "answers": sign_ups.listed(answers),
-        "warnings": _warnings(outcome),
-    }
+    entry = Entry(
+        mine.mine_id, SignUpState(mine.mine_state), mine.mine_position, mine.mine_created_at, mine.mine_held_until,
+        mine.mine_excused_at, mine.mine_offer_expires_at, mine.mine_decision_reason, mine.mine_checked_in_at, mine.mine_arrived_at,
+    )  # fmt: skip
+    return _wire(look, entry, outcome, answers)
 
 
 def _refuse_closed(facts: Any, now: datetime) -> None:
@@ -261,6 +246,7 @@ def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[
         NoSuchActivity, NotAllowed: not the caller's to manage.
         NoSuchPerson: no active person has this id.
         WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, QueueClosed: it takes nobody now.
+        CreditTooLow: they may only queue, and there is no turn left.
         ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly, NoPoolForYou: it does not take this person.
         Overlaps, DailyLimitReached, WeeklyLimitReached: their other sign-ups keep them from it.
         InvalidInput: answers that do not fit.
@@ -272,26 +258,30 @@ def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[
     if work.now >= activity.ends_at:
         raise ActivityOver
     person = _active_person(work, person_id)
-    mine = admission.seen(work.session, activity_id, person_id).mine
-    if mine is not None:
-        if is_undecided(activity, SignUpState(mine.mine_state)):
-            accept(work, activity_id, mine.mine_id)
-        return sign_ups.sign_up_for_staff(work, mine.mine_id)
+    found = admission.seen(work.session, activity_id, person_id)
+    if found.mine is not None:
+        if is_undecided(activity, SignUpState(found.mine.mine_state)):
+            accept(work, activity_id, found.mine.mine_id)
+        return {**sign_ups.sign_up_for_staff(work, found.mine.mine_id), "warnings": _warnings(found)}
     if not activity.pools_merged:
         admission.fill(work, activity_id)  # pools that are due are one before the rules are read
     rules = read_rules_now(work, activity_id)
     joining = _joining(work, rules, person, given, complete=False)
     got = _let_in(work, rules, replace(joining, added_by=work.actor.id))
     if got.state is None:
-        raise no_room_for_staff(activity, got.facts, work.now)
+        raise no_room_for_staff(activity, joining, got.facts, work.now)
     tell_added(work, activity, {person_id: got.state})
-    return sign_ups.sign_up_for_staff(work, got.sign_up_id)
+    return {**sign_ups.sign_up_for_staff(work, got.sign_up_id), "warnings": _warnings(got)}
 
 
-def no_room_for_staff(activity: Activity, facts: Any, now: datetime) -> DomainError:
+def no_room_for_staff(
+    activity: Activity, joining: admission.Joining, facts: Any, now: datetime
+) -> DomainError:
     """Return why an activity that is on takes nobody more from its staff."""
     if activity.admission_mode is AdmissionMode.LOTTERY and not activity.drawn:
         return SignUpClosed()  # the entries are those that the draw will be checked against
+    if joining.held_until:
+        return CreditTooLow()
     return _no_room(facts, now)
 
 
@@ -327,27 +317,33 @@ def cancel_for(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> 
 
     """
     activity = activity_to_manage(work, activity_id)
-    person_id, state = _of_activity(work, activity_id, sign_up_id)
+    person_id, state, _ = _of_activity(work, activity_id, sign_up_id)
     if state is not SignUpState.CANCELLED:
         if work.now >= activity.ends_at:
             raise ActivityOver
         admission.end(work, sign_up_id, CancelCause.STAFF, reason)
-        messages.enqueue(
-            work.session, work.now, person_id, MessageKind.SIGN_UP_CANCELLED_BY_STAFF,
-            activity_id=str(activity_id), title=activity.title, reason=reason,
-        )  # fmt: skip
+        _tell_ended(work, activity, person_id, reason)
     return sign_ups.sign_up_for_staff(work, sign_up_id)
 
 
-def _of_activity(work: Work, activity_id: UUID, sign_up_id: UUID) -> tuple[UUID, SignUpState]:
+def _tell_ended(work: Work, activity: Activity, person_id: UUID, reason: str) -> None:
+    messages.enqueue(
+        work.session, work.now, person_id, MessageKind.SIGN_UP_CANCELLED_BY_STAFF,
+        activity_id=str(activity.id), title=activity.title, reason=reason,
+    )  # fmt: skip
+
+
+def _of_activity(
+    work: Work, activity_id: UUID, sign_up_id: UUID
+) -> tuple[UUID, SignUpState, CancelCause | None]:
     row = work.session.execute(
-        select(SignUp.person_id, SignUp.state).where(
+        select(SignUp.person_id, SignUp.state, SignUp.cancel_cause).where(
             SignUp.id == sign_up_id, SignUp.activity_id == activity_id
         )
     ).one_or_none()
     if row is None:
         raise NoSuchSignUp
-    return row[0], row[1]
+    return row[0], row[1], row[2]
 
 
 def _refuse_present(work: Work, sign_up_id: UUID) -> None:
@@ -358,7 +354,9 @@ def _refuse_present(work: Work, sign_up_id: UUID) -> None:
 
 
 def excuse(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> dict[str, Any]:
-    """Note that a confirmed person had a good reason not to come.
+    """Note that a confirmed person has a good reason not to come; before the start the place goes to the next in line.
+
+    Repeating it changes nothing.
 
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
@@ -368,13 +366,25 @@ def excuse(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> dict
         AlreadyCheckedIn: the person is there.
 
     """
-    if activity_to_manage(work, activity_id).status is not ActivityStatus.PUBLISHED:
+    activity = activity_to_manage(work, activity_id)
+    if activity.status is not ActivityStatus.PUBLISHED:
         raise WrongActivityState
-    _, state = _of_activity(work, activity_id, sign_up_id)
+    person_id, state, cause = _of_activity(work, activity_id, sign_up_id)
+    if cause is CancelCause.EXCUSED:
+        return sign_ups.sign_up_for_staff(work, sign_up_id)
     if state is SignUpState.CANCELLED:
         raise NoSuchSignUp
     if state is not SignUpState.CONFIRMED:
         raise SignUpNotConfirmed
+    if work.now < activity.starts_at:
+        admission.end(work, sign_up_id, CancelCause.EXCUSED, reason)
+        _tell_ended(work, activity, person_id, reason)
+    else:
+        _note_excuse(work, sign_up_id, reason)
+    return sign_ups.sign_up_for_staff(work, sign_up_id)
+
+
+def _note_excuse(work: Work, sign_up_id: UUID, reason: str) -> None:
     _refuse_present(work, sign_up_id)
     work.session.execute(
         update(SignUp)
@@ -382,4 +392,3 @@ def excuse(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> dict
         .values(updated_at=work.now, excused_at=work.now, excused_by=work.actor.id, excuse_reason=reason)
         .execution_options(synchronize_session=False)
     )
-    return sign_ups.sign_up_for_staff(work, sign_up_id)

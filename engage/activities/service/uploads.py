@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, insert, select, update
 from engage.activities.access import activity_to_manage
 from engage.activities.models import (
     Activity,
+    ActivityStatus,
     CheckIn,
     CheckInMethod,
     ScanConflict,
@@ -25,11 +26,12 @@ from engage.activities.models import (
     SignUp,
     SignUpState,
 )
-from engage.activities.service import admission
+from engage.activities.service import admission, hours
 from engage.activities.service.codes import (
     CHECK_OUT_AFTER,
     CLOCK_TOLERANCE,
     OPENS_BEFORE,
+    UPLOADS_UNTIL,
     refuse_not_open,
     was_shown,
 )
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
     from engage.core.db import Work
 
-UPLOADS_UNTIL: Final = timedelta(days=7)  # after the end
+_ADMITTED: Final = (SignUpState.CONFIRMED, SignUpState.WALK_IN)
 _SIGN_UPS: Final[Any] = SignUp.__table__
 _CHECK_INS: Final[Any] = CheckIn.__table__
 _MERGED: Final = ("arrived_at", "left_at", "method", "claimed_at", "checked_in_by", "updated_at")
@@ -90,7 +92,8 @@ def upload(
     """Take in a batch of what staff saw at the door, perhaps hours ago without signal.
 
     Each item has its own result, in the order given: ``accepted``, ``already`` (nothing new in it; a replay changes nothing) or ``conflict`` with
-    the code of the reason. A constant number of statements, whatever the size of the batch.
+    the code of the reason. A constant number of statements, whatever the size of the batch. Once the activity is closed, hours that are due by
+    what is new are given too.
 
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
@@ -99,16 +102,20 @@ def upload(
 
     """
     activity = activity_to_manage(work, activity_id)
-    refuse_not_open(activity.status, activity.starts_at, activity.ends_at + UPLOADS_UNTIL, work.now)
+    closed = activity.status is ActivityStatus.SUMMARISED
+    status = ActivityStatus.PUBLISHED if closed else activity.status
+    refuse_not_open(status, activity.starts_at, activity.ends_at + UPLOADS_UNTIL, work.now)
     if signature is not None:
         check_signature(work, activity_id, signature)
     door = _Door(work, activity, _read(work, activity_id, {item["person_id"] for item in items}))
     results = [_take_in(door, item) for item in items]
     freed = _let_in(door)
     _write(door)
-    beyond = _recount(work, activity)
+    beyond = mark_walk_ins(work, activity)
     if freed:
         admission.fill(work, activity_id)
+    if closed:
+        hours.award(work, activity)
     for result in results:
         result["over_capacity"] = result["person_id"] in beyond
     return {"results": results}
@@ -143,7 +150,8 @@ def _read(work: Work, activity_id: UUID, person_ids: set[UUID]) -> dict[UUID, _E
 
 
 def _mark_unknown(work: Work, entries: dict[UUID, _Entry]) -> None:
-    without = [person_id for person_id, entry in entries.items() if entry.sign_up_id is None]
+    # Who holds a place keeps it from before; an account that was suspended or closed gains nothing by the door.
+    without = [person_id for person_id, entry in entries.items() if entry.state not in _ADMITTED]
     known = work.session.scalars(
         select(Person.id).where(Person.id.in_(without), Person.status == PersonStatus.ACTIVE)
     )
@@ -271,8 +279,8 @@ def _write(door: _Door) -> None:
         )
 
 
-def _recount(work: Work, activity: Activity) -> set[UUID]:
-    """Mark the walk-ins who were more than the activity has places when they came; return them.
+def mark_walk_ins(work: Work, activity: Activity) -> set[UUID]:
+    """Mark the walk-ins of a locked activity who were more than it has places when they came; return them.
 
     Everybody is looked at, not the batch alone: who arrived earlier may be reported later.
     """
