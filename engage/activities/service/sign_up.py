@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
     from engage.core.db import Context, Look
 
-_ATTEMPTS: Final = 3  # an activity is not edited more often than that between two statements
+_ATTEMPTS: Final = 5  # an activity is not edited more often than that between two statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,9 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
     """Sign the caller up: a place, a turn in the queue, or an entry. Repeating it returns the same one.
 
     One statement after the caller is known, which is its own transaction: it is decided by the rules that were read last, and lets nobody
-    in by others than the present ones. More where membership or the person's other sign-ups decide, and for who is refused. A repetition
-    with other answers replaces them while sign-up is open.
+    in by others than the present ones. One statement too where it is full or closed. More where membership or the person's other sign-ups
+    decide, and where the last place or the rules went while the row was waited for. A repetition with other answers replaces them while
+    sign-up is open.
 
     Raises:
         NoSuchActivity: not published.
@@ -98,7 +99,7 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
         if outcome.facts is None or outcome.facts.status not in PUBLIC:
             forget(activity_id)
             raise NoSuchActivity
-        if outcome.facts.version == rules.version and outcome.facts.pools_merged == (not rules.pools):
+        if _are_those_of(rules, outcome.facts):
             _refuse_closed(outcome.facts, look.now)
             raise refusal or _no_room(outcome.facts, look.now)
         forget(activity_id)
@@ -109,18 +110,26 @@ def _try(
     look: Look, rules: Rules, given: list[dict[str, Any]] | None
 ) -> tuple[admission.Outcome, DomainError | None]:
     """Return what came of letting the caller in, and what forbids it; a sign-up that they have already is found in any case."""
-    refusal = None
+    refusal: DomainError | None = None
     try:
         joining = _joining(look, rules, look.actor, given or [])
         if rules.needs_lock(look.now):
-            return _let_in_locked(look, rules, joining), None
-        with look.atomic():
-            return admission.admit(look.db, joining, look.now), None
-    except admission.AlreadyIn:
-        pass  # by another connection, at the same moment
+            outcome = _let_in_locked(look, rules, joining)
+        else:
+            outcome = admission.admit(look.db, joining, look.now, look.atomic)
+        if not outcome.missed:
+            return outcome, None
+        # Somebody was faster, or the activity is no longer as it was read: what was met is seen anew, to tell which.
+    except admission.AlreadyIn:  # by another connection, at the same moment; unless that has ended by now
+        refusal = ConflictingChange()
     except DomainError as error:
         refusal = error
     return admission.seen(look.db, rules.activity_id, look.actor.id), refusal
+
+
+def _are_those_of(rules: Rules, facts: Any) -> bool:
+    """Say whether rules are those of the activity as it was met."""
+    return bool(facts.version == rules.version and facts.pools_merged == (not rules.pools))
 
 
 def _joining(
@@ -137,7 +146,14 @@ def _joining(
 
 
 def _let_in_locked(look: Look, rules: Rules, joining: admission.Joining) -> admission.Outcome:
-    """Let somebody in where more than the activity's row decides: all that does is locked first."""
+    """Let somebody in where more than the activity's row decides: all that does is locked first.
+
+    Who could not be let in anyway waits for no lock; but where places are divided, that is seen only once pools that are due are one.
+    """
+    if not rules.pools:
+        outcome = admission.seen_by(look.db, joining, look.now)
+        if not outcome.missed:
+            return outcome
     with look.database.transaction() as session:
         work = Work(session, look.actor, look.now, look.settings)
         admission.lock(work, rules.activity_id)
