@@ -102,7 +102,7 @@ def leave_activity(work: Work, activity_id: UUID) -> None:
 
 @api.operation(
     "POST", "/activities/{activity_id}/sign-up/acceptance", access=member, zh="确认为我保留的名额", returns=SignUpOut,
-    refuses=[NoSuchActivity, ActivityCancelled, NoOffer, OfferExpired],
+    refuses=[NoSuchActivity, ActivityCancelled, NoOffer, OfferExpired, Overlaps],
 )  # fmt: skip
 def accept_offer(work: Work, activity_id: UUID) -> dict[str, Any]:
     """Accept the place that is kept for the caller.

@@ -23,6 +23,7 @@ from engage.activities.models import Activity, ActivityStatus, Project, ProjectS
 from engage.activities.queries.activities import read_activity
 from engage.activities.service import admission, consequences, hours
 from engage.activities.service.cuts import take_back
+from engage.activities.service.filling import renew_offers
 from engage.activities.service.lottery import set_lottery
 from engage.activities.service.moves import follow_start
 from engage.activities.service.terms import set_pools, terms_of
@@ -347,7 +348,7 @@ def refuse_uncancellable(activity: Activity, now: datetime) -> None:
 def reopen(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
     """Publish a cancelled activity again before its start; everybody has what they had, is told, and free places are given.
 
-    A draw stays as it was. Where review is required, only who reviews may.
+    Offers that ended meanwhile are made once more. A draw stays as it was. Where review is required, only who reviews may.
 
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage, or to publish.
@@ -366,6 +367,7 @@ def reopen(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
     people = [person_id for person_id, _ in consequences.concerned(work, activity_id).values()]
     starts_at = activity.starts_at.isoformat()
     _tell(work, activity, people, MessageKind.ACTIVITY_REOPENED, starts_at=starts_at, reason=reason)
+    renew_offers(work, activity_id)
     admission.fill(work, activity_id)
     return read_activity(work, activity_id)
 
