@@ -235,6 +235,8 @@ class Factory:
         """A confirmed sign-up, past all rules; triggers keep the activity's counters."""
         now = clock.now()
         state = values.get("state", SignUpState.CONFIRMED)
+        # Nobody joins a queue that has closed.
+        joined_at = min(now, activity.queue_closes_at - timedelta(seconds=1))
         return self.add(
             SignUp(
                 **{
@@ -244,7 +246,7 @@ class Factory:
                     "answers": {},
                     "starts_at": activity.starts_at,
                     "ends_at": activity.ends_at,
-                    "created_at": now,
+                    "created_at": joined_at if state == SignUpState.WAITLISTED else now,
                     "updated_at": now,
                     "cancelled_at": now if state is SignUpState.CANCELLED else None,
                     **values,

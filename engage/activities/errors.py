@@ -368,6 +368,14 @@ class AlreadyDrawn(Conflict):
     zh, en = "已经抽签，结果不能更改，也不能重抽。", "The draw has been held; it is held once and stands."
 
 
+class SeedLost(Conflict):
+    code = "seed_lost"
+    zh, en = (
+        "封存随机种子的密钥已丢失，或种子与公布的摘要不符，无法抽签；请联系系统管理员。",
+        "The key of the sealed seed is gone, or the seed is not the one committed to; there can be no draw. Ask who runs the service.",
+    )
+
+
 class SeedNotRevealed(Conflict):
     code = "seed_not_revealed"
     zh, en = (

@@ -26,8 +26,7 @@ _MAX_REASON_CHARS: Final = 200
 def person() -> None:
     """停用、注销、恢复账号 · Suspend, close or restore an account.
 
-    What somebody holds in activities to come goes to whoever is next, in the same transaction; what has been stays. Their sessions end at
-    once. Each may be repeated.
+    What somebody holds in activities to come goes to whoever is next; what has been stays. Their sessions end at once. Each may be repeated.
     """
 
 
@@ -82,11 +81,12 @@ def restore(person_id: UUID, reason: str) -> None:
 
 
 def _stop(person_id: UUID, status: PersonStatus, reason: str) -> None:
-    with database_at_head(_settings()) as database, database.transaction() as session:
-        work = Work(session, Nobody(), clock.now(), database.settings)
-        # Activities before the person: everybody who locks both does it in this order.
-        freed = release_person(work, person_id)
-        set_standing(work, person_id, status, reason)
+    with database_at_head(_settings()) as database:
+        with database.transaction() as session:
+            set_standing(Work(session, Nobody(), clock.now(), database.settings), person_id, status, reason)
+        # Only now: who is stopped joins nothing more, and what they joined before is seen. A request that is under way is the worker's.
+        with database.transaction() as session:
+            freed = release_person(Work(session, Nobody(), clock.now(), database.settings), person_id)
     click.echo(f"已停止 {status}: {person_id}；释放报名 sign-ups freed: {freed}")
 
 

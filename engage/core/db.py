@@ -16,7 +16,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     JSON,
-    CheckConstraint,
     Connection,
     DateTime,
     Enum,
@@ -389,8 +388,3 @@ def upserting(db: Session | Connection, table: type[Base]) -> Any:
     """Return an INSERT that takes ``on_conflict_do_update`` and ``on_conflict_do_nothing`` on either engine."""
     dialect = db.get_bind().dialect if isinstance(db, Session) else db.dialect
     return postgresql.insert(table) if dialect.name == "postgresql" else sqlite.insert(table)
-
-
-def positive(column: str) -> CheckConstraint:
-    """Return a CHECK that a number is not negative."""
-    return CheckConstraint(f"{column} >= 0", name=f"{column}_not_negative")

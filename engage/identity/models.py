@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engage.core.db import Base, Entity, enum_column
@@ -37,7 +37,15 @@ class Person(Entity):
     """Somebody known to the service. The phone number is sealed; its keyed hash finds equal numbers."""
 
     __tablename__ = "person"
-    __table_args__ = (Index("ix_person_phone_hash", "phone_hash"),)
+    __table_args__ = (
+        Index("ix_person_phone_hash", "phone_hash"),
+        Index(
+            "ix_person_inactive",
+            "id",
+            postgresql_where=text("status <> 'active'"),
+            sqlite_where=text("status <> 'active'"),
+        ),
+    )
     name: Mapped[str | None] = mapped_column(String(40))
     gender: Mapped[Gender | None] = mapped_column(enum_column(Gender, "gender"))
     birth_on: Mapped[date | None]

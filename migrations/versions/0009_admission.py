@@ -104,6 +104,7 @@ INDEXES = (
     ("ix_sign_up_held", "sign_up", ("held_until",), "held_until IS NOT NULL"),
     ("ix_sign_up_queued", "sign_up", ("activity_id", "joined_position"), "joined_position IS NOT NULL"),
     ("ix_sign_up_person_id_ends_at", "sign_up", ("person_id", "ends_at"), None),
+    ("ix_person_inactive", "person", ("id",), "status <> 'active'"),
 )
 OLD_INDEXES = (
     ("ix_sign_up_queue", "sign_up", ("activity_id", "seq"), "state = 'waitlisted'"),
@@ -111,7 +112,13 @@ OLD_INDEXES = (
 )
 
 # The counters of an activity and of its pools follow its sign-ups whoever writes them, so the CHECKs on the counters refuse an
-# over-full activity or pool even to a direct INSERT. Nobody gets a place before somebody who stands ahead of them.
+# over-full activity or pool even to a direct INSERT. Nobody gets a place before somebody who stands ahead of them: who arrives stands at
+# the end, and where somebody stands is given by review or draw alone. What has ended stays ended.
+MAY_RANK = (
+    "SELECT 1 FROM activity WHERE id = NEW.activity_id AND ("
+    "admission_mode = 'review' AND OLD.state IN ('applied', 'refused', 'waitlisted')"
+    " OR admission_mode = 'lottery' AND NOT drawn AND OLD.state IN ('applied', 'cancelled'))"
+)
 POSTGRESQL = (
     """
     CREATE OR REPLACE FUNCTION sign_up_count() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -148,11 +155,25 @@ POSTGRESQL = (
             IF places > 0 AND its.ahead > 0 AND (TG_OP = 'UPDATE' OR NEW.created_at < its.queue_closes_at) AND EXISTS (
                 SELECT 1 FROM sign_up AS other
                 WHERE other.activity_id = its_activity AND other.state = 'waitlisted' AND other.held_until IS NULL
-                AND (other.rank, other.seq) < (NEW.rank, NEW.seq)
-                AND (NEW.pool IS NULL OR (other.pool_mask >> (NEW.pool - 1)) & 1 = 1)
+                AND (TG_OP = 'INSERT' OR (other.rank, other.seq) < (OLD.rank, OLD.seq))
+                AND (its.pools_merged OR (other.pool_mask >> (NEW.pool - 1)) & 1 = 1)
             ) THEN
                 RAISE EXCEPTION 'somebody else is next in the queue' USING ERRCODE = 'check_violation';
             END IF;
+            IF TG_OP = 'INSERT' AND turns > 0 THEN
+                IF NEW.created_at >= its.queue_closes_at THEN
+                    RAISE EXCEPTION 'the queue has closed' USING ERRCODE = 'check_violation';
+                END IF;
+                IF EXISTS (
+                    SELECT 1 FROM sign_up AS other WHERE other.activity_id = its_activity AND other.state = 'waitlisted'
+                    AND (other.rank, other.seq) > (NEW.rank, NEW.seq)
+                ) THEN
+                    RAISE EXCEPTION 'who arrives stands at the end of the queue' USING ERRCODE = 'check_violation';
+                END IF;
+            END IF;
+        END IF;
+        IF TG_OP = 'INSERT' AND NEW.rank <> 1000000 THEN
+            RAISE EXCEPTION 'nobody arrives with a rank' USING ERRCODE = 'check_violation';
         END IF;
         IF TG_OP <> 'INSERT' AND OLD.pool IS NOT NULL THEN
             UPDATE activity_pool SET taken = taken - 1 WHERE activity_id = its_activity AND position = OLD.pool;
@@ -182,13 +203,34 @@ POSTGRESQL = (
     AFTER INSERT OR DELETE OR UPDATE OF state, held_until, pool, activity_id, person_id ON sign_up
     FOR EACH ROW EXECUTE FUNCTION sign_up_count()
     """,
+    f"""
+    CREATE FUNCTION sign_up_keeps() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF OLD.state = 'cancelled' AND NEW.state <> 'cancelled' THEN
+            RAISE EXCEPTION 'a sign-up that has ended stays so' USING ERRCODE = 'check_violation';
+        END IF;
+        IF NEW.id <> OLD.id OR NEW.seq <> OLD.seq OR NEW.pool_mask <> OLD.pool_mask THEN
+            RAISE EXCEPTION 'a sign-up keeps its arrival and its pools' USING ERRCODE = 'check_violation';
+        END IF;
+        IF NEW.rank <> OLD.rank AND NOT EXISTS ({MAY_RANK}) THEN
+            RAISE EXCEPTION 'a rank is given by review or draw' USING ERRCODE = 'check_violation';
+        END IF;
+        RETURN NEW;
+    END $$
+    """,
+    """
+    CREATE TRIGGER sign_up_keeps BEFORE UPDATE OF state, rank, id, seq, pool_mask ON sign_up
+    FOR EACH ROW WHEN (
+        OLD.state = 'cancelled' OR NEW.rank <> OLD.rank OR NEW.id <> OLD.id OR NEW.seq <> OLD.seq OR NEW.pool_mask <> OLD.pool_mask
+    ) EXECUTE FUNCTION sign_up_keeps()
+    """,
+    # The sign-up is held: else one that ends at this moment would not be seen.
     """
     CREATE FUNCTION check_in_admitted() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        IF NOT EXISTS (
-            SELECT 1 FROM sign_up WHERE id = NEW.sign_up_id AND activity_id = NEW.activity_id AND person_id = NEW.person_id
-            AND state IN ('confirmed', 'walk_in')
-        ) THEN
+        PERFORM 1 FROM sign_up WHERE id = NEW.sign_up_id AND activity_id = NEW.activity_id AND person_id = NEW.person_id
+        AND state IN ('confirmed', 'walk_in') FOR SHARE;
+        IF NOT FOUND THEN
             RAISE EXCEPTION 'nobody checks in without admission' USING ERRCODE = 'check_violation';
         END IF;
         RETURN NULL;
@@ -209,18 +251,57 @@ POSTGRESQL = (
     CREATE TRIGGER activity_times AFTER UPDATE OF starts_at, ends_at ON activity
     FOR EACH ROW WHEN (OLD.starts_at <> NEW.starts_at OR OLD.ends_at <> NEW.ends_at) EXECUTE FUNCTION activity_times()
     """,
+    """
+    CREATE FUNCTION activity_pools_merged() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        UPDATE activity_pool SET merged = NEW.pools_merged WHERE activity_id = NEW.id;
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER activity_pools_merged AFTER UPDATE OF pools_merged ON activity
+    FOR EACH ROW WHEN (OLD.pools_merged <> NEW.pools_merged) EXECUTE FUNCTION activity_pools_merged()
+    """,
+    """
+    CREATE FUNCTION pool_keeps() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_OP = 'INSERT' THEN
+            IF NEW.taken <> 0 THEN
+                RAISE EXCEPTION 'a new pool is empty' USING ERRCODE = 'check_violation';
+            END IF;
+            RETURN NEW;
+        END IF;
+        IF TG_OP = 'DELETE' THEN
+            IF OLD.taken <> 0 THEN
+                RAISE EXCEPTION 'a pool with places taken stays' USING ERRCODE = 'check_violation';
+            END IF;
+            RETURN OLD;
+        END IF;
+        IF OLD.taken <> 0 AND (NEW.activity_id <> OLD.activity_id OR NEW.position <> OLD.position) THEN
+            RAISE EXCEPTION 'a pool with places taken stays' USING ERRCODE = 'check_violation';
+        END IF;
+        IF NEW.merged <> (SELECT pools_merged FROM activity WHERE id = NEW.activity_id) THEN
+            RAISE EXCEPTION 'pools are merged with their activity' USING ERRCODE = 'check_violation';
+        END IF;
+        RETURN NEW;
+    END $$
+    """,
+    """
+    CREATE TRIGGER pool_keeps BEFORE INSERT OR DELETE OR UPDATE OF activity_id, position, merged ON activity_pool
+    FOR EACH ROW EXECUTE FUNCTION pool_keeps()
+    """,
 )
 _NEW_PLACE = "(NEW.state IN ('confirmed', 'offered'))"
 _OLD_PLACE = "(OLD.state IN ('confirmed', 'offered'))"
-_AHEAD = """
-        EXISTS (
-            SELECT 1 FROM sign_up AS other
-            WHERE other.activity_id = NEW.activity_id AND other.state = 'waitlisted' AND other.held_until IS NULL
-            AND (other.rank, other.seq) < (NEW.rank, NEW.seq)
-            AND (NEW.pool IS NULL OR (other.pool_mask >> (NEW.pool - 1)) & 1 = 1)
-        )
-"""
-_NO_POOL = "NEW.pool IS NULL AND NOT (SELECT pools_merged FROM activity WHERE id = NEW.activity_id)"
+_MERGED = "(SELECT pools_merged FROM activity WHERE id = NEW.activity_id)"
+_WAITING = (
+    "SELECT 1 FROM sign_up AS other WHERE other.activity_id = NEW.activity_id AND other.state = 'waitlisted'"
+)
+_COULD_HAVE = (
+    f"{_WAITING} AND other.held_until IS NULL AND ({_MERGED} OR (other.pool_mask >> (NEW.pool - 1)) & 1 = 1)"
+)
+_QUEUE_CLOSES = "(SELECT queue_closes_at FROM activity WHERE id = NEW.activity_id)"
+_NO_POOL = f"NEW.pool IS NULL AND NOT {_MERGED}"
 _NO_SUCH_POOL = """
         SELECT RAISE(ABORT, 'CHECK: a place is in a pool that there is') WHERE NEW.pool IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM activity_pool WHERE activity_id = NEW.activity_id AND position = NEW.pool);
@@ -235,7 +316,11 @@ SQLITE = (
         SELECT RAISE(ABORT, 'CHECK: a place is in a pool') WHERE {_NEW_PLACE} AND {_NO_POOL};
         {_NO_SUCH_POOL}
         SELECT RAISE(ABORT, 'CHECK: somebody else is next in the queue')
-        WHERE {_NEW_PLACE} AND NEW.created_at < (SELECT queue_closes_at FROM activity WHERE id = NEW.activity_id) AND {_AHEAD};
+        WHERE {_NEW_PLACE} AND NEW.created_at < {_QUEUE_CLOSES} AND EXISTS ({_COULD_HAVE});
+        SELECT RAISE(ABORT, 'CHECK: the queue has closed') WHERE NEW.state = 'waitlisted' AND NEW.created_at >= {_QUEUE_CLOSES};
+        SELECT RAISE(ABORT, 'CHECK: who arrives stands at the end of the queue')
+        WHERE NEW.state = 'waitlisted' AND EXISTS ({_WAITING} AND (other.rank, other.seq) > (NEW.rank, NEW.seq));
+        SELECT RAISE(ABORT, 'CHECK: nobody arrives with a rank') WHERE NEW.rank <> 1000000;
     END
     """,
     f"""
@@ -250,7 +335,8 @@ SQLITE = (
         UPDATE activity_pool SET taken = taken + 1 WHERE activity_id = NEW.activity_id AND position = NEW.pool;
         SELECT RAISE(ABORT, 'CHECK: a place is in a pool') WHERE {_NEW_PLACE} AND {_NO_POOL} AND (NOT {_OLD_PLACE} OR OLD.pool IS NOT NULL);
         {_NO_SUCH_POOL}
-        SELECT RAISE(ABORT, 'CHECK: somebody else is next in the queue') WHERE {_NEW_PLACE} AND NOT {_OLD_PLACE} AND {_AHEAD};
+        SELECT RAISE(ABORT, 'CHECK: somebody else is next in the queue') WHERE {_NEW_PLACE} AND NOT {_OLD_PLACE}
+        AND EXISTS ({_COULD_HAVE} AND (other.rank, other.seq) < (OLD.rank, OLD.seq));
         SELECT RAISE(ABORT, 'CHECK: who was there keeps the place')
         WHERE OLD.state IN ('confirmed', 'walk_in') AND NEW.state NOT IN ('confirmed', 'walk_in')
         AND EXISTS (SELECT 1 FROM check_in WHERE sign_up_id = OLD.id);
@@ -268,6 +354,72 @@ SQLITE = (
     CREATE TRIGGER sign_up_keeps_owner BEFORE UPDATE OF activity_id, person_id ON sign_up
     WHEN NEW.activity_id <> OLD.activity_id OR NEW.person_id <> OLD.person_id BEGIN
         SELECT RAISE(ABORT, 'a sign-up keeps its activity and its person');
+    END
+    """,
+    f"""
+    CREATE TRIGGER sign_up_keeps BEFORE UPDATE OF state, rank, id, seq, pool_mask ON sign_up
+    WHEN OLD.state = 'cancelled' OR NEW.rank <> OLD.rank OR NEW.id <> OLD.id OR NEW.seq <> OLD.seq OR NEW.pool_mask <> OLD.pool_mask BEGIN
+        SELECT RAISE(ABORT, 'CHECK: a sign-up that has ended stays so') WHERE OLD.state = 'cancelled' AND NEW.state <> 'cancelled';
+        SELECT RAISE(ABORT, 'CHECK: a sign-up keeps its arrival and its pools')
+        WHERE NEW.id <> OLD.id OR NEW.seq <> OLD.seq OR NEW.pool_mask <> OLD.pool_mask;
+        SELECT RAISE(ABORT, 'CHECK: a rank is given by review or draw') WHERE NEW.rank <> OLD.rank AND NOT EXISTS ({MAY_RANK});
+    END
+    """,
+    # OR IGNORE and OR REPLACE reach into triggers and past constraints, not past RAISE: what the constraints say is said again here.
+    """
+    CREATE TRIGGER sign_up_replaces_none BEFORE INSERT ON sign_up BEGIN
+        SELECT RAISE(ABORT, 'UNIQUE constraint failed: sign_up.activity_id, sign_up.person_id') WHERE NEW.state <> 'cancelled' AND EXISTS (
+            SELECT 1 FROM sign_up WHERE activity_id = NEW.activity_id AND person_id = NEW.person_id AND state <> 'cancelled'
+        );
+        SELECT RAISE(ABORT, 'UNIQUE constraint failed: sign_up.id') WHERE EXISTS (SELECT 1 FROM sign_up WHERE id = NEW.id);
+        SELECT RAISE(ABORT, 'UNIQUE constraint failed: sign_up.seq') WHERE EXISTS (SELECT 1 FROM sign_up WHERE seq = NEW.seq);
+    END
+    """,
+    """
+    CREATE TRIGGER activity_counts BEFORE UPDATE OF taken, waiting, held, applied ON activity
+    WHEN NEW.taken NOT BETWEEN 0 AND NEW.capacity OR NEW.waiting NOT BETWEEN 0 AND NEW.waitlist_capacity
+        OR NEW.held NOT BETWEEN 0 AND NEW.waiting OR NEW.applied < 0
+    BEGIN
+        SELECT RAISE(ABORT, 'CHECK constraint failed: ck_activity_taken_within_capacity') WHERE NEW.taken NOT BETWEEN 0 AND NEW.capacity;
+        SELECT RAISE(ABORT, 'CHECK constraint failed: ck_activity_waiting_within_waitlist')
+        WHERE NEW.waiting NOT BETWEEN 0 AND NEW.waitlist_capacity;
+        SELECT RAISE(ABORT, 'CHECK constraint failed: ck_activity_held_within_waiting') WHERE NEW.held NOT BETWEEN 0 AND NEW.waiting;
+        SELECT RAISE(ABORT, 'CHECK constraint failed: ck_activity_applied_not_negative');
+    END
+    """,
+    """
+    CREATE TRIGGER pool_counts BEFORE UPDATE OF taken ON activity_pool
+    WHEN NEW.taken < 0 OR NOT NEW.merged AND NEW.taken > NEW.capacity BEGIN
+        SELECT RAISE(ABORT, 'CHECK constraint failed: ck_activity_pool_taken_within_capacity');
+    END
+    """,
+    """
+    CREATE TRIGGER pool_begins_empty BEFORE INSERT ON activity_pool
+    WHEN NEW.taken <> 0 OR EXISTS (SELECT 1 FROM activity_pool WHERE activity_id = NEW.activity_id AND position = NEW.position AND taken <> 0)
+    BEGIN
+        SELECT RAISE(ABORT, 'CHECK: a new pool is empty');
+    END
+    """,
+    """
+    CREATE TRIGGER pool_stays BEFORE DELETE ON activity_pool WHEN OLD.taken <> 0 BEGIN
+        SELECT RAISE(ABORT, 'CHECK: a pool with places taken stays');
+    END
+    """,
+    """
+    CREATE TRIGGER pool_keeps_position BEFORE UPDATE OF activity_id, position ON activity_pool
+    WHEN OLD.taken <> 0 AND (NEW.activity_id <> OLD.activity_id OR NEW.position <> OLD.position) BEGIN
+        SELECT RAISE(ABORT, 'CHECK: a pool with places taken stays');
+    END
+    """,
+    """
+    CREATE TRIGGER pool_merges_with_activity BEFORE UPDATE OF merged ON activity_pool
+    WHEN NEW.merged <> (SELECT pools_merged FROM activity WHERE id = NEW.activity_id) BEGIN
+        SELECT RAISE(ABORT, 'CHECK: pools are merged with their activity');
+    END
+    """,
+    """
+    CREATE TRIGGER activity_pools_merged AFTER UPDATE OF pools_merged ON activity WHEN OLD.pools_merged <> NEW.pools_merged BEGIN
+        UPDATE activity_pool SET merged = NEW.pools_merged WHERE activity_id = NEW.id;
     END
     """,
     """
@@ -459,7 +611,7 @@ def _before_start(hours: int) -> str:
 def _drop_sqlite_triggers() -> None:
     names = op.get_bind().scalars(
         sa.text(
-            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ('sign_up', 'check_in', 'activity')"
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ('sign_up', 'check_in', 'activity', 'activity_pool')"
         )
     )
     for name in names.all():
@@ -579,11 +731,13 @@ def downgrade() -> None:
         for trigger, table in (
             ("check_in_admitted", "check_in"),
             ("activity_times", "activity"),
-            ("sign_up_count", "sign_up"),
+            ("activity_pools_merged", "activity"),
+            ("pool_keeps", "activity_pool"),
+            ("sign_up_keeps", "sign_up"),
         ):
             op.execute(f"DROP TRIGGER {trigger} ON {table}")
-        op.execute("DROP FUNCTION check_in_admitted()")
-        op.execute("DROP FUNCTION activity_times()")
+            op.execute(f"DROP FUNCTION {trigger}()")
+        op.execute("DROP TRIGGER sign_up_count ON sign_up")
     else:
         _drop_sqlite_triggers()
     op.drop_table("lottery_draw")

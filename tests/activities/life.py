@@ -31,6 +31,7 @@ class Row:
     pool: int | None = None
     held_until: int | None = None
     expires: int | None = None
+    present: bool = False  # checked in
 
     @property
     def holds_place(self) -> bool:
@@ -53,6 +54,7 @@ class Life:
     merge_at: int | None = None  # None: not divided
     now: int = 0
     merged: bool = False
+    called_off: bool = False
     rows: list[Row] = field(default_factory=list)
 
     @property
@@ -84,16 +86,21 @@ class Life:
     # What people and staff do; each returns whether it was taken.
 
     def join(self, person: int, pools: tuple[int, ...], *, by_staff: bool = False) -> bool:
+        if by_staff and self.called_off:
+            return False
         if self.live(person):
             return True
+        if self.called_off:
+            return False
         if self.now >= self.ends or (not by_staff and self.now >= self.starts):
             return False
         self.merge_if_due()
-        wanted = {pool for row in self.due() for pool in row.pools}
+        ahead = self.due() if self.now < self.queue_closes else []
+        wanted = {pool for row in ahead for pool in row.pools}
         if self.divided:
             free = [pool for pool in self.free_for(pools) if pool not in wanted]
         else:
-            free = [] if self.due() else self.free_for(pools)
+            free = [] if ahead else self.free_for(pools)
         if free:
             self.rows.append(Row(person, "confirmed", pools, free[0]))
         elif len(self.queue()) < self.turns and self.now < self.queue_closes:
@@ -106,9 +113,26 @@ class Life:
         row = self.live(person)
         if row is None:
             return not by_staff
-        if self.now >= (self.ends if by_staff else self.starts):
+        if row.present or self.now >= (self.ends if by_staff else self.starts):
             return False
         row.end()
+        self.fill()
+        return True
+
+    def excuse(self, person: int) -> bool:
+        return not self.called_off and self.live(person) is not None and self.leave(person)
+
+    def call_off(self) -> None:
+        self.called_off = True
+
+    def reopen(self) -> bool:
+        if not self.called_off or self.now >= self.starts:
+            return False
+        self.called_off = False
+        expires = self.end_of_offer()
+        for row in self.rows:
+            if row.state == "offered" and (row.expires or 0) <= self.now and expires is not None:
+                row.expires = expires
         self.fill()
         return True
 
@@ -116,19 +140,49 @@ class Life:
         row = self.live(person)
         if row and row.state == "confirmed":
             return True  # perhaps it was never offered: the caller looks
-        if row is None or row.state != "offered" or (row.expires or 0) <= self.now:
+        if self.called_off or row is None or row.state != "offered" or (row.expires or 0) <= self.now:
             return False
         row.state, row.expires = "confirmed", None
         return True
 
     def resize(self, places: list[int]) -> bool:
-        if self.now >= self.ends or sum(places) < max(1, self.taken()):
+        if self.called_off or self.now >= self.ends or sum(places) < max(1, self.taken()):
             return False
         if self.divided and any(self.taken(pool) > size for pool, size in enumerate(places)):
             return False
         self.places = places
         self.fill()
         return True
+
+    def cut(self, places: list[int]) -> bool:
+        """Take places back from the last, offers first; they stand ahead of all who had none."""
+        if self.called_off or self.now >= self.ends:
+            return False
+        back: list[Row] = []
+        for pool, size in enumerate(places) if self.divided else [(None, sum(places))]:
+            inside = [row for row in self.rows if row.holds_place and pool in (None, row.pool)]
+            last = sorted(
+                (row for row in inside[::-1] if not row.present), key=lambda row: row.state == "confirmed"
+            )
+            too_many = max(0, len(inside) - size)
+            if len(last) < too_many:
+                return False
+            back += last[:too_many]
+        for row in back:
+            row.state, row.pool, row.expires = "waitlisted", None, None
+        self.places = places
+        self.fill()
+        self.turns = max(self.turns, len(self.queue()))
+        return True
+
+    def move(self, by: int) -> None:
+        """Start later, with all that is set in relation to the start."""
+        for name in ("offers_from", "queue_closes", "starts", "ends"):
+            setattr(self, name, getattr(self, name) + by)
+        for row in self.rows:
+            if row.held_until is not None:
+                row.held_until += by
+        self.fill()
 
     # What the clock brings about.
 
@@ -138,6 +192,8 @@ class Life:
 
     def _settle_once(self) -> bool:
         expired = [row for row in self.rows if row.state == "offered" and (row.expires or 0) <= self.now]
+        if self.called_off:
+            expired = []
         for row in expired:
             row.end()
         if expired:
@@ -147,23 +203,26 @@ class Life:
             row.held_until = None
         if released:  # they waited for their place until now: it is not offered
             self.fill(at_once=self.now < self.queue_closes)
-        if self.now >= self.ends:
-            return False
         merged = self.merge_if_due()
-        closed = self.queue() if self.now >= self.queue_closes else []
+        closed = self.queue() if self.now >= self.queue_closes and not self.called_off else []
         for row in closed:
             row.end()
         return bool(expired or released or merged or closed)
 
     def merge_if_due(self) -> bool:
-        if self.divided and (self.merge_at or 0) <= self.now < self.ends:
+        if self.divided and not self.called_off and (self.merge_at or 0) <= self.now < self.ends:
             self.merged = True
             self.fill()
             return True
         return False
 
+    def end_of_offer(self) -> int | None:
+        """Until when an offer made now would hold; none is made of which nobody would hear."""
+        expires = min(waking(self.now, OFFER_MINUTES), self.queue_closes)
+        return None if all(is_quiet(minute) for minute in range(self.now, expires)) else expires
+
     def fill(self, *, at_once: bool = False) -> None:
-        if self.now >= self.ends:
+        if self.now >= self.ends or self.called_off:
             return
         if self.divided and (self.merge_at or 0) <= self.now:
             self.merged = True
@@ -171,9 +230,9 @@ class Life:
         if self.now >= self.queue_closes:
             return
         if self.now > self.offers_from and not at_once:
-            expires = min(waking(self.now, OFFER_MINUTES), self.queue_closes)
-            if all(is_quiet(minute) for minute in range(self.now, expires)):
-                return  # nobody would hear of it
+            expires = self.end_of_offer()
+            if expires is None:
+                return
         for row in self.due():
             free = self.free_for(row.pools)
             if free:

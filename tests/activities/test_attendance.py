@@ -211,7 +211,8 @@ def test_python_and_sql_agree_on_every_case(frozen, make, database):
             for person, (state, cause, is_excused, arrives) in zip(people, possible_turns(), strict=True):
                 sign_up = SignUp(
                     id=ids.new_id(), activity_id=activity.id, person_id=person.id, state=state, answers={}, starts_at=starts_at,
-                    ends_at=activity.ends_at, created_at=frozen.now, updated_at=frozen.now, cancel_cause=cause,
+                    ends_at=activity.ends_at, updated_at=frozen.now, cancel_cause=cause,
+                    created_at=frozen.now - timedelta(days=2 if state is SignUpState.WAITLISTED else 0),
                     cancelled_at=frozen.now if state is SignUpState.CANCELLED else None,
                     offer_expires_at=frozen.now if state is SignUpState.OFFERED else None,
                     excused_at=frozen.now if is_excused else None,

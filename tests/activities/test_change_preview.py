@@ -99,24 +99,21 @@ def test_who_lost_a_place_gets_the_next_one(hall, as_user):
     assert as_user(hall.people[1].id).get(f"{hall.url}/sign-up").json["state"] == "confirmed"
 
 
-def test_offers_go_before_confirmed_places(hall, make, frozen, as_user, database):
+def test_offers_go_before_confirmed_places(hall, make, frozen, as_user):
     hall.activity = make.activity(org=hall.org, capacity=2, starts_at=frozen.now + timedelta(hours=20), offers_from_at=frozen.now - timedelta(hours=1), queue_closes_at=frozen.now + timedelta(hours=19))  # fmt: skip
     hall.url = f"/v1/activities/{hall.activity.id}"
-    first, second, third, fourth = (as_user(person.id) for person in hall.people[:4])
+    first, second, third, fourth, fifth = (as_user(person.id) for person in hall.people)
     for client in (first, second, third):
         client.put(f"{hall.url}/sign-up", json={})
     first.delete(f"{hall.url}/sign-up")
     assert third.get(f"{hall.url}/sign-up").json["state"] == "offered"
-    with database.transaction() as session:  # an arrival before that of the offer, yet confirmed
-        session.execute(
-            SignUp.__table__.update().where(SignUp.person_id == hall.people[1].id).values(rank=900)
-        )
-        session.execute(SignUp.__table__.update().where(SignUp.person_id == hall.people[2].id).values(rank=1))
+    second.delete(f"{hall.url}/sign-up")
+    assert fourth.put(f"{hall.url}/sign-up", json={}).json["state"] == "confirmed", "though they came later"
     shown = previews.look(hall.officer, hall.url, hall.sent(capacity=1)).json
     assert shown["counts"] == [{"before": "offered", "after": "waitlisted", "count": 1}]
     assert previews.edit(hall.officer, hall.url, hall.sent(capacity=1)).status_code == 200
     assert third.get(f"{hall.url}/sign-up").json["offer_expires_at"] is None
-    fourth.put(f"{hall.url}/sign-up", json={})
+    fifth.put(f"{hall.url}/sign-up", json={})
     assert third.get(f"{hall.url}/sign-up").json["position"] == 1
 
 
@@ -499,13 +496,14 @@ def test_two_changes_at_once_and_one_of_them_is_made(hall, as_user, database):
 
 def test_a_change_races_people_who_join_and_leave(hall, as_user, make, database, told):
     """Whoever was told nothing of it joined after it; whoever was there before made it outdated, or was told."""
+    previews.edit(hall.officer, hall.url, hall.sent(waitlist_capacity=20))
     for round_number in range(5):
         moved = hall.sent(place_name=f"地点{round_number}")
         headers, officer, before = previews.seen(hall.officer, hall.url, moved), hall.officer, len(told())
         newcomers = [make.person() for _ in range(2)]
         clients = [as_user(person.id) for person in newcomers]
         leaver = as_user(hall.people[round_number].id)
-        edited, *_ = at_once(
+        edited, *joined, left = at_once(
             [
                 lambda officer=officer, moved=moved, headers=headers: officer.put(
                     hall.url, json=moved, headers=headers
@@ -517,6 +515,7 @@ def test_a_change_races_people_who_join_and_leave(hall, as_user, make, database,
         changed = [person for person, kind in told()[before:] if kind == "activity_changed"]
         assert edited.status_code in (200, 412)
         assert bool(changed) == (edited.status_code == 200)
+        assert [answer.status_code for answer in (*joined, left)] == [200, 200, 204]
         check_invariants(database, hall.activity.id)
 
 

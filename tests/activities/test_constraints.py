@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from activities.proof import violations
-from sqlalchemy import insert, update
+from racing import at_once
+from sqlalchemy import delete, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from engage.activities.models import (
@@ -44,12 +47,19 @@ class Table:
                     audience=Audience.EVERYBODY,
                     county_codes=[],
                     capacity=capacity,
+                    merged=self.activity.pools_merged,
                 )
             )
         return self
 
     def put(self, name, state, **values):
         self.rows[name] = self.make.sign_up(self.activity, state=SignUpState(state), **values)
+        return self
+
+    def ranked(self, name, state, rank, **values):
+        """Put somebody in as review does: an application first, then its rank and what becomes of it."""
+        self.put(name, "applied", **values)
+        execute(self.make._database, self.change(name, rank=rank, state=state))
         return self
 
     def row(self, state, **values):
@@ -78,11 +88,15 @@ class Table:
         return update(Activity).where(Activity.id == self.activity.id).values(**values)
 
     def resize_pool(self, position, **values):
-        return (
-            update(Pool)
-            .where(Pool.activity_id == self.activity.id, Pool.position == position)
-            .values(**values)
-        )
+        return self.of_pool(update(Pool), position).values(**values)
+
+    def of_pool(self, statement, position):
+        return statement.where(Pool.activity_id == self.activity.id, Pool.position == position)
+
+    def pool(self, position, **values):
+        """Return an INSERT of a pool."""
+        shape = {"name": "池", "audience": Audience.EVERYBODY, "county_codes": [], "capacity": 9}
+        return insert(Pool).values(activity_id=self.activity.id, position=position, **{**shape, **values})
 
     def check_in(self, name, **values):
         row, now = self.rows[name], clock.now()
@@ -107,7 +121,21 @@ def full(make):
 def with_a_free_place(make, **values):
     """A place that nobody was given, as no service leaves it: so that only the order of the queue is at stake."""
     table = Table(make, waitlist_capacity=9, **values).put("first", "waitlisted").put("second", "waitlisted")
-    return table.put("applicant", "applied").put("ranked", "applied", rank=1)
+    return table.put("applicant", "applied")
+
+
+def reviewed(make):
+    return with_a_free_place(make, admission_mode="review").ranked("ranked", "applied", 1)
+
+
+def ignored(statement):
+    """Return a statement that SQLite is asked to skip where a constraint is against it."""
+    return statement.prefix_with("OR IGNORE", dialect="sqlite")
+
+
+def replacing(statement):
+    """Return a statement for which SQLite is asked to delete what is in its way."""
+    return statement.prefix_with("OR REPLACE", dialect="sqlite")
 
 
 def divided(make, **values):
@@ -138,15 +166,33 @@ REFUSED: dict[str, tuple[Callable[[Any], Table], Callable[[Table], Any], str]] =
     "a counter changed by hand": (full, lambda t: t.resize(held=3), "ck_activity_held_within_waiting"),
     "a second place for one person": (lambda make: Table(make, capacity=5).put("in", "confirmed"), lambda t: t.row("confirmed", person_id=t.rows["in"].person_id), "uq_sign_up_live|sign_up.activity_id, sign_up.person_id"),
     "a place beside a turn": (full, lambda t: t.row("applied", person_id=t.rows["first"].person_id), "uq_sign_up_live|sign_up.activity_id, sign_up.person_id"),
-    "an ended sign-up revived beside a live one": (lambda make: Table(make, capacity=5).put("old", "cancelled"), lambda t: [t.row("confirmed", person_id=t.rows["old"].person_id), t.change("old", state="confirmed", cancelled_at=None)], "uq_sign_up_live|sign_up.activity_id, sign_up.person_id"),
+    "an ended sign-up revived beside a live one": (lambda make: Table(make, capacity=5).put("old", "cancelled"), lambda t: [t.row("confirmed", person_id=t.rows["old"].person_id), t.change("old", state="confirmed", cancelled_at=None)], "has ended stays so"),
+    "an ended sign-up revived": (lambda make: Table(make, capacity=5).put("old", "cancelled"), lambda t: t.change("old", state="confirmed", cancelled_at=None), "has ended stays so"),
+    "an ended turn revived": (lambda make: Table(make).put("old", "cancelled"), lambda t: t.change("old", state="waitlisted", cancelled_at=None), "has ended stays so"),
     "a promotion past the first": (with_a_free_place, lambda t: t.change("second", state="confirmed"), "somebody else is next"),
     "an offer past the first": (with_a_free_place, lambda t: t.change("second", **offer()), "somebody else is next"),
     "a newcomer past the queue": (with_a_free_place, lambda t: t.row("confirmed"), "somebody else is next"),
     "an offer to a newcomer past the queue": (with_a_free_place, lambda t: t.row(**offer()), "somebody else is next"),
     "an application accepted past the queue": (with_a_free_place, lambda t: t.change("applicant", state="confirmed"), "somebody else is next"),
-    "a lower rank past a higher": (lambda make: Table(make).put("late", "waitlisted", rank=7).put("early", "waitlisted", rank=3), lambda t: t.change("late", state="confirmed"), "somebody else is next"),
-    "no rank past a rank": (lambda make: Table(make).put("none", "waitlisted").put("some", "waitlisted", rank=UNRANKED - 1), lambda t: t.change("none", state="confirmed"), "somebody else is next"),
-    "arrival counts within a rank": (lambda make: Table(make).put("a", "waitlisted", rank=3).put("b", "waitlisted", rank=3), lambda t: t.change("b", state="confirmed"), "somebody else is next"),
+    "a lower rank past a higher": (lambda make: Table(make, admission_mode="review").ranked("late", "waitlisted", 7).ranked("early", "waitlisted", 3), lambda t: t.change("late", state="confirmed"), "somebody else is next"),
+    "no rank past a rank": (lambda make: Table(make, admission_mode="review").put("none", "waitlisted").ranked("some", "waitlisted", UNRANKED - 1), lambda t: t.change("none", state="confirmed"), "somebody else is next"),
+    "arrival counts within a rank": (lambda make: Table(make, admission_mode="review").ranked("a", "waitlisted", 3).ranked("b", "waitlisted", 3), lambda t: t.change("b", state="confirmed"), "somebody else is next"),
+    "a rank taken with the place": (with_a_free_place, lambda t: t.change("second", state="confirmed", rank=1), "a rank is given by review or draw"),
+    "a rank given with the place": (reviewed, lambda t: t.change("second", state="confirmed", rank=1), "somebody else is next"),
+    "a rank taken before the place": (with_a_free_place, lambda t: [t.change("second", rank=1), t.change("second", state="confirmed")], "a rank is given by review or draw"),
+    "a rank taken as an application": (with_a_free_place, lambda t: t.change("applicant", rank=1), "a rank is given by review or draw"),
+    "a rank after the draw": (lambda make: with_a_free_place(make, admission_mode="lottery", drawn=True), lambda t: t.change("applicant", rank=1), "a rank is given by review or draw"),
+    "a rank of who waits for no draw": (lambda make: with_a_free_place(make, admission_mode="lottery"), lambda t: t.change("second", rank=1), "a rank is given by review or draw"),
+    "an earlier arrival": (with_a_free_place, lambda t: t.change("second", seq=-7), "keeps its arrival"),
+    "other pools": (lambda make: divided(make).put("first", "waitlisted", pool_mask=2), lambda t: t.change("first", pool_mask=1), "keeps its arrival"),
+    "another id": (full, lambda t: t.change("first", id=t.make.person().id), "keeps its arrival"),
+    "a newcomer with a rank": (with_a_free_place, lambda t: t.row("confirmed", rank=1), "somebody else is next"),
+    "a newcomer who came before": (with_a_free_place, lambda t: t.row("confirmed", seq=-7), "somebody else is next"),
+    "a turn with a rank": (with_a_free_place, lambda t: t.row("waitlisted", rank=1), "stands at the end"),
+    "a turn before the others": (with_a_free_place, lambda t: t.row("waitlisted", seq=-7), "stands at the end"),
+    "an application with a rank": (reviewed, lambda t: t.row("applied", rank=1), "nobody arrives with a rank"),
+    "a turn once the queue has closed": (with_a_free_place, lambda t: t.row("waitlisted", created_at=t.activity.queue_closes_at), "the queue has closed"),
+    "into a pool past others once pools are one": (lambda make: divided(make, pools_merged=True).put("first", "waitlisted", pool_mask=1).put("second", "waitlisted", pool_mask=2), lambda t: t.change("second", state="confirmed", pool=2), "somebody else is next"),
     "past who waits for the same pool": (lambda make: divided(make).put("first", "waitlisted", pool_mask=2).put("second", "waitlisted", pool_mask=2), lambda t: t.change("second", state="confirmed", pool=2), "somebody else is next"),
     "past who would take the overflow": (lambda make: divided(make).put("first", "waitlisted", pool_mask=3).put("second", "waitlisted", pool_mask=2), lambda t: t.change("second", state="confirmed", pool=2), "somebody else is next"),
     "a newcomer past who waits for the pool": (lambda make: divided(make).put("first", "waitlisted", pool_mask=2), lambda t: t.row("confirmed", pool_mask=2, pool=2), "somebody else is next"),
@@ -159,6 +205,11 @@ REFUSED: dict[str, tuple[Callable[[Any], Table], Callable[[Table], Any], str]] =
     "a place taken out of its pool": (lambda make: divided(make).put("in", "confirmed", pool_mask=1, pool=1), lambda t: t.change("in", pool=None), "a place is in a pool"),
     "a place in a pool that is none": (divided, lambda t: t.row("confirmed", pool_mask=255, pool=7), "a place is in a pool that there is"),
     "a place in a pool for others": (divided, lambda t: t.row("confirmed", pool_mask=1, pool=2), "ck_sign_up_pool_open_to_person"),
+    "a pool taken away under its places": (lambda make: divided(make).put("in", "confirmed", pool_mask=1, pool=1), lambda t: t.of_pool(delete(Pool), 1), "a pool with places taken stays"),
+    "a pool moved away under its places": (lambda make: divided(make).put("in", "confirmed", pool_mask=1, pool=1), lambda t: t.of_pool(update(Pool), 1).values(position=7), "a pool with places taken stays"),
+    "a pool put over another": (lambda make: divided(make).put("in", "confirmed", pool_mask=1, pool=1), lambda t: replacing(t.pool(1)), "a new pool is empty|pk_activity_pool"),
+    "a pool with places taken from nobody": (divided, lambda t: t.pool(3, taken=1), "a new pool is empty"),
+    "a pool merged by itself": (lambda make: divided(make).put("in", "confirmed", pool_mask=1, pool=1), lambda t: t.resize_pool(1, merged=True), "merged with their activity"),
     "a turn in a pool": (divided, lambda t: t.row("waitlisted", pool_mask=1, pool=1), "ck_sign_up_pool_of_a_place"),
     "an offer without an end": (Table, lambda t: t.row("offered"), "ck_sign_up_offered_has_expiry"),
     "a promotion to an offer without an end": (with_a_free_place, lambda t: t.change("first", state="offered"), "ck_sign_up_offered_has_expiry"),
@@ -175,6 +226,17 @@ REFUSED: dict[str, tuple[Callable[[Any], Table], Callable[[Table], Any], str]] =
     "leaving while there": (present, lambda t: t.change("in", state="cancelled", cancelled_at=clock.now()), "who was there keeps the place"),
     "back into the queue while there": (present, lambda t: t.change("in", state="waitlisted"), "who was there keeps the place"),
     "another person on a sign-up": (full, lambda t: t.change("in", person_id=t.make.person().id), "keeps its activity and its person"),
+    "a place beyond the capacity, or nothing": (full, lambda t: ignored(t.row("confirmed", created_at=t.activity.starts_at)), "ck_activity_taken_within_capacity"),
+    "an offer beyond the capacity, or nothing": (full, lambda t: ignored(t.row(**offer(created_at=t.activity.starts_at))), "ck_activity_taken_within_capacity"),
+    "a promotion beyond the capacity, or nothing": (full, lambda t: ignored(t.change("first", state="confirmed")), "ck_activity_taken_within_capacity"),
+    "a turn beyond the queue, or nothing": (full, lambda t: ignored(t.row("waitlisted")), "ck_activity_waiting_within_waitlist"),
+    "a place beyond its pool, or nothing": (lambda make: divided(make).put("in", "confirmed", pool_mask=1, pool=1), lambda t: ignored(t.row("confirmed", pool_mask=1, pool=1)), "ck_activity_pool_taken_within_capacity"),
+    "a move into a full pool, or nothing": (lambda make: divided(make).put("in", "confirmed", pool_mask=1, pool=1).put("other", "confirmed", pool_mask=3, pool=2), lambda t: ignored(t.change("other", pool=1)), "ck_activity_pool_taken_within_capacity"),
+    "a check-in from the queue, or nothing": (full, lambda t: ignored(t.check_in("first")), "nobody checks in without admission"),
+    "a place beyond the capacity over what is there": (full, lambda t: replacing(t.row("confirmed", created_at=t.activity.starts_at)), "ck_activity_taken_within_capacity"),
+    "a place over one's own": (lambda make: Table(make, capacity=5).put("in", "confirmed"), lambda t: replacing(t.row("confirmed", person_id=t.rows["in"].person_id)), "uq_sign_up_live|sign_up.activity_id, sign_up.person_id"),
+    "a place over another's id": (lambda make: Table(make, capacity=5).put("in", "confirmed"), lambda t: replacing(t.row("confirmed", id=t.rows["in"].id)), "uq_sign_up_id|sign_up.id"),
+    "a place over another's arrival": (lambda make: Table(make, capacity=5).put("in", "confirmed"), lambda t: replacing(t.row("confirmed", seq=t.rows["in"].seq)), "pk_sign_up|sign_up.seq"),
     "another activity on a sign-up": (full, lambda t: t.change("in", activity_id=t.make.activity().id), "keeps its activity and its person"),
 }  # fmt: skip
 
@@ -206,10 +268,14 @@ def _counters(database, table):
 
 ALLOWED: dict[str, tuple[Callable[[Any], Table], Callable[[Table], Any]]] = {
     "the first in the queue": (with_a_free_place, lambda t: t.change("first", state="confirmed")),
-    "an application ranked before the queue": (with_a_free_place, lambda t: t.change("ranked", state="confirmed")),
+    "an application ranked before the queue": (reviewed, lambda t: t.change("ranked", state="confirmed")),
     "past who is held back": (lambda make: Table(make).put("held", "waitlisted", held_until=clock.now() + HOUR).put("next", "waitlisted"), lambda t: t.change("next", state="confirmed")),
     "past who waits for another pool": (lambda make: divided(make).put("first", "waitlisted", pool_mask=1).put("second", "waitlisted", pool_mask=2), lambda t: t.change("second", state="confirmed", pool=2)),
     "at the door, after the queue has closed": (with_a_free_place, lambda t: t.row("confirmed", created_at=t.activity.queue_closes_at)),
+    "a rank that review gives who waits": (reviewed, lambda t: [t.change("second", rank=1), t.change("second", state="confirmed")]),
+    "a rank that the draw gives": (lambda make: with_a_free_place(make, admission_mode="lottery"), lambda t: t.change("applicant", rank=1)),
+    "a turn at the end of the queue": (with_a_free_place, lambda t: t.row("waitlisted")),
+    "a pool that nobody is in taken away": (lambda make: divided(make, capacity=1).put("in", "confirmed", pool_mask=1, pool=1), lambda t: t.of_pool(delete(Pool), 2)),
     "a walk-in beyond the capacity": (full, lambda t: t.row("walk_in")),
     "an offer accepted": (lambda make: Table(make).put("o", "offered", offer_expires_at=clock.now()).put("first", "waitlisted"), lambda t: t.change("o", state="confirmed", offer_expires_at=None)),
     "joining again after leaving": (lambda make: Table(make).put("old", "cancelled"), lambda t: t.row("confirmed", person_id=t.rows["old"].person_id)),
@@ -237,6 +303,37 @@ def test_counters_follow_whatever_is_written(make, database):
     ((activity,), pools) = _counters(database, table)
     assert (activity.taken, activity.waiting, activity.held, activity.applied) == (1, 1, 0, 0)
     assert [pool.taken for pool in pools] == [1, 0]
+
+
+def test_pools_are_merged_with_their_activity(make, database):
+    table = divided(make).put("in", "confirmed", pool_mask=1, pool=1)
+    execute(database, table.resize(pools_merged=True))
+    (_, pools) = _counters(database, table)
+    assert [pool.merged for pool in pools] == [True, True]
+    execute(database, table.row("confirmed", pool_mask=1, pool=1))
+    assert violations(database) == {}
+
+
+@pytest.mark.parametrize("end", ["cancelled", "waitlisted"])
+def test_somebody_checks_in_while_their_place_ends_and_one_of_them_wins(make, database, end):
+    """Two sessions of plain SQL, each of which holds its transaction open until the other has written, or cannot."""
+    table = Table(make).put("in", "confirmed")
+    gone = {"cancelled_at": clock.now()} if end == "cancelled" else {}
+    both = threading.Barrier(2)
+
+    def write(statement):
+        with suppress(IntegrityError), database.transaction() as session:
+            session.execute(statement.execution_options(synchronize_session=False))
+            with suppress(threading.BrokenBarrierError):
+                both.wait(timeout=0.5)
+            return True
+        return False
+
+    written = at_once(
+        [lambda: write(table.check_in("in")), lambda: write(table.change("in", state=end, **gone))]
+    )
+    assert sum(written) == 1
+    assert violations(database).keys() <= {"stranded"}
 
 
 def test_a_sign_up_bears_the_times_of_its_activity(make, database):

@@ -690,6 +690,27 @@ def test_only_the_seed_that_was_committed_to_draws_and_one_that_is_lost_stops_no
     assert draw_due(database) == 1
     states = [hall.officer.get(f"{url}/draw").json["state"] for url in (moved, swapped, fine)]
     assert states == ["closed", "closed", "drawn"]
+    for url in (moved, swapped):
+        refused = hall.officer.post(f"{url}/draw", json={})
+        assert (refused.status_code, refused.json["code"]) == (409, "seed_lost")
+
+
+def test_a_draw_that_the_database_refuses_stops_no_other(hall, database, frozen, monkeypatch):
+    broken, fine = hall.open(), hall.open()
+    frozen.move(days=1, seconds=30)
+    assert close_entries_due(database) == 2
+    frozen.move(hours=2)
+    hold = drawing.hold
+
+    def fail_at_one(work, activity, *rest):
+        if activity.id == activity_id(broken):
+            raise IntegrityError("UPDATE", {}, Exception("constraint"))
+        hold(work, activity, *rest)
+
+    monkeypatch.setattr(drawing, "hold", fail_at_one)
+    assert draw_due(database) == 1
+    states = [hall.officer.get(f"{url}/draw").json["state"] for url in (broken, fine)]
+    assert states == ["closed", "drawn"]
 
 
 def test_a_draw_tells_nothing_about_people_and_is_cheap_to_read_again(hall, client, make, as_user):

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import previews
 import pytest
 from activities.life import DAY, Life, Row
 from activities.proof import violations
@@ -15,9 +16,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import delete, select
 
-from engage.activities.models import Activity, Audience, Pool, SignUp, SignUpState
+from engage.activities.models import Activity, Audience, CheckIn, Pool, SignUp, SignUpState
 from engage.activities.service.due import advance_due
+from engage.activities.service.release import release_person
 from engage.core.clock import SHANGHAI
+from engage.core.db import Nobody, Work
 from engage.orgs.models import Role
 
 MIDNIGHT = datetime(2026, 10, 1, tzinfo=SHANGHAI)
@@ -53,25 +56,25 @@ class LifeMachine(RuleBasedStateMachine):
     )
     def begin(self, sizes, turns, overflow, starts, window, merges_before, begins, first):
         house = self.house
-        self.starts, self.ends = starts, starts + 120
+        ends = starts + 120
         begins = min(begins, starts - 61)
         house.clock.set(at(begins))
         merge_at = None if merges_before is None else starts - merges_before
         places = list(sizes) if merge_at else [sum(sizes)]
         offers_from = starts - window
-        self.model = Life(places, turns, offers_from, starts - 60, starts, self.ends, merge_at, begins)
+        self.model = Life(places, turns, offers_from, starts - 60, starts, ends, merge_at, begins)
         self.overflow = overflow
         self.activity = house.make.activity(
             house.org,
             project_id=house.project.id,
             capacity=sum(sizes),
             waitlist_capacity=turns,
-            starts_at=at(self.starts),
-            ends_at=at(self.ends),
+            starts_at=at(starts),
+            ends_at=at(ends),
             sign_up_opens_at=at(OPENS),
-            sign_up_closes_at=at(self.starts),
+            sign_up_closes_at=at(starts),
             offers_from_at=at(offers_from),
-            queue_closes_at=at(self.starts - 60),
+            queue_closes_at=at(starts - 60),
             pools_merged=merge_at is None,
             pools_merge_at=at(merge_at) if merge_at else None,
         )
@@ -124,49 +127,122 @@ class LifeMachine(RuleBasedStateMachine):
         answer = self.house.officer.post(f"{self.url}/sign-ups", json=body)
         assert (answer.status_code == 201) == taken, answer.json
 
-    @rule(who=person)
-    def staff_cancel(self, who):
-        mine = self.model.live(who)
-        if mine is None:
-            return
+    def _row(self, who):
+        """The live sign-up of somebody who has one."""
         with self.house.database.reading() as db:
-            row = select(SignUp.id).where(
+            row = select(SignUp).where(
                 SignUp.activity_id == self.activity.id,
                 SignUp.person_id == self.house.people[who].id,
                 SignUp.state != SignUpState.CANCELLED,
             )
-            sign_up_id = db.scalars(row).one()
+            return db.execute(row).one()
+
+    @rule(who=person)
+    def staff_cancel(self, who):
+        if self.model.live(who) is None:
+            return
+        sign_up_id = self._row(who).id
         taken = self.model.leave(who, by_staff=True)
         answer = self.house.officer.post(
             f"{self.url}/sign-ups/{sign_up_id}/cancellation", json={"reason": "测试"}
         )
         assert (answer.status_code == 200) == taken, answer.json
 
+    @rule(who=person)
+    def excuse(self, who):
+        row = self.model.live(who)
+        if row is None or row.state != "confirmed":
+            return
+        taken = self.model.excuse(who)
+        answer = self.house.clients[who].post(f"{self.url}/sign-up/excuse", json={"reason": "测试"})
+        assert (answer.status_code == 200) == taken, answer.json
+
+    @rule(who=person)
+    def released(self, who):
+        """Somebody's account is stopped, and restored at once."""
+        model, database = self.model, self.house.database
+        taken = model.leave(who, by_staff=True)
+        with database.transaction() as session:
+            work = Work(session, Nobody(), self.house.clock.now, database.settings)
+            assert release_person(work, self.house.people[who].id) == taken
+
+    @rule(who=person)
+    def comes(self, who):
+        row = self.model.live(who)
+        if row is not None and row.state == "confirmed" and not row.present:
+            row.present = True
+            self.house.make.check_in(self._row(who))
+
+    @rule()
+    def call_off(self):
+        if not self.model.called_off:
+            self.model.call_off()
+            assert previews.cancel(self.house.officer, self.url).status_code == 200
+
+    @rule()
+    def reopen(self):
+        taken = self.model.reopen()
+        answer = self.house.officer.post(f"{self.url}/reopening", json={"reason": "测试"})
+        assert (answer.status_code == 200) == taken, answer.json
+
+    def _queue_is_past(self):
+        """Whether there is a queue that should have closed, which a change of the activity may close."""
+        return self.model.now >= self.model.queue_closes and self.model.queue()
+
     @rule(sizes=st.tuples(st.integers(0, 3), st.integers(0, 3)).filter(any))
     def resize(self, sizes):
+        if self._queue_is_past():
+            return
         sizes = list(sizes) if self.shape else [sum(sizes)]
         taken = self.model.resize(sizes)
-        pools = [{**pool, "capacity": size} for pool, size in zip(self.shape, sizes, strict=False)]
+        answer = self.house.officer.put(self.url, json=self._body(sizes), headers={"If-Match": "*"})
+        assert (answer.status_code == 200) == taken, answer.json
+
+    @rule(sizes=st.tuples(st.integers(0, 2), st.integers(0, 2)).filter(any))
+    def cut(self, sizes):
+        if self.model.now >= self.model.queue_closes:
+            return
+        sizes = list(sizes) if self.shape else [sum(sizes)]
+        body = self._body(sizes)
+        taken = self.model.cut(sizes)
+        shown = previews.look(self.house.officer, self.url, body)
+        assert (shown.status_code == 200) == taken, shown.json
+        if taken:
+            headers = {"If-Match": shown.headers["ETag"]}
+            assert self.house.officer.put(self.url, json=body, headers=headers).status_code == 200
+
+    @rule(by=st.sampled_from([30, 240]))
+    def start_later(self, by):
+        model = self.model
+        if model.called_off or model.now >= model.queue_closes:
+            return
+        body = self._body(model.places, by)
+        model.move(by)
+        answer = previews.edit(self.house.officer, self.url, body)
+        assert answer.status_code == 200, answer.json
+
+    def _body(self, sizes, later=0):
         model, activity = self.model, self.activity
-        body = {
+        starts, ends = at(model.starts + later).isoformat(), at(model.ends + later).isoformat()
+        pools = [{**pool, "capacity": size} for pool, size in zip(self.shape, sizes, strict=False)]
+        return {
             "title": activity.title,
             "project_id": str(activity.project_id),
             "org_id": str(activity.org_id),
             "place_name": "文化广场",
             "county_code": "140502",
-            "starts_at": at(self.starts).isoformat(),
-            "ends_at": at(self.ends).isoformat(),
+            "starts_at": starts,
+            "ends_at": ends,
             "sign_up_opens_at": at(OPENS).isoformat(),
-            "sign_up_closes_at": at(self.starts).isoformat(),
+            "sign_up_closes_at": starts,
             "capacity": sum(sizes),
             "waitlist_capacity": model.turns,
             "admission": {"pools": pools, "pools_merge_at": at(model.merge_at).isoformat()}
             if pools
             else None,
-            "waitlist": {"offer_window_minutes": self.starts - model.offers_from, "closes_minutes": 60},
+            "waitlist": {"offer_window_minutes": model.starts - model.offers_from, "closes_minutes": 60},
+            "attendance": {"excuse_minutes": 0},
         }
-        answer = self.house.officer.put(self.url, json=body, headers={"If-Match": "*"})
-        assert (answer.status_code == 200) == taken, answer.json
 
     @rule(who=person, minutes=st.integers(1, 1500))
     def hold_back(self, who, minutes):
@@ -192,14 +268,14 @@ class LifeMachine(RuleBasedStateMachine):
     def something_becomes_due(self, past, worker):
         """Go to the next instant at which a rule changes, or a minute beyond."""
         model = self.model
-        instants = {model.offers_from, model.merge_at, model.queue_closes, self.starts, 1320, DAY + 480}
+        instants = {model.offers_from, model.merge_at, model.queue_closes, model.starts, 1320, DAY + 480}
         instants |= {instant for row in model.rows for instant in (row.expires, row.held_until)}
         ahead = [instant for instant in instants if instant is not None and instant > model.now]
         if ahead:
             self._go_to(min(ahead) + past, worker=worker)
 
     def _go_to(self, minute, *, worker):
-        if minute < self.ends:
+        if minute < self.model.ends:
             self.model.now = minute
             self.house.clock.set(at(minute))
             if worker:
@@ -258,7 +334,7 @@ class LifeMachine(RuleBasedStateMachine):
         found = violations(self.house.database)
         assert {name for name in found if not name.endswith("_overdue")} == set()
         with self.house.database.transaction() as session:
-            for table in (SignUp, Pool):
+            for table in (CheckIn, SignUp, Pool):
                 session.execute(delete(table).where(table.activity_id == self.activity.id))
             session.execute(delete(Activity).where(Activity.id == self.activity.id))
 
@@ -310,6 +386,25 @@ LIVES = {
             ("hold_back", 1, 60), ("sign_up", 2), ("leave", 0), ("sign_up", 0), ("time_passes", 60, True),
             ("leave", 2), ("look", 1), ("look", 0),
         ],
+    ),
+    "what was offered is offered again when it is held after all": (
+        {"starts": DAY + 960, "begins": DAY + 500, "first": [0, 1, 2]},
+        [
+            ("leave", 0), ("call_off",), ("time_passes", 150, True), ("accept", 1), ("sign_up", 3), ("leave", 2), ("reopen",),
+            ("accept", 1), ("settle",),
+        ],
+    ),
+    "not once nobody would hear of it": (
+        {"starts": DAY + 960, "begins": DAY + 780, "first": [0, 1, 2]},
+        [("leave", 0), ("call_off",), ("time_passes", 150, True), ("reopen",), ("settle",), ("sign_up", 3)],
+    ),
+    "who comes keeps the place when there are fewer": (
+        {"starts": DAY + 960, "begins": 600, "sizes": (0, 2), "first": [0, 1, 2]},
+        [("comes", 1), ("leave", 1), ("released", 1), ("cut", (0, 1)), ("look", 0), ("cut", (0, 1)), ("excuse", 1), ("look", 2)],
+    ),
+    "a later start opens the queue for longer": (
+        {"starts": DAY + 960, "begins": DAY + 780, "first": [0, 1, 2]},
+        [("leave", 0), ("start_later", 240), ("something_becomes_due", True, True), ("accept", 1), ("look", 2), ("accept", 2)],
     ),
     "an offer sleeps at night": (
         {"starts": DAY + 960, "begins": 1310, "first": [0, 1, 2]},

@@ -6,14 +6,17 @@ import threading
 from datetime import datetime, timedelta
 
 import pytest
+from activities.proof import violations
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from engage.activities.models import Activity, SignUp
 from engage.activities.service import due
 from engage.activities.service.due import advance_due
+from engage.core import ids
 from engage.core.clock import SHANGHAI
 from engage.messages.models import OutboxEntry
+from engage.orgs.models import Role, RoleGrant
 
 HOUR = timedelta(hours=1)
 START = datetime(2026, 10, 2, 20, tzinfo=SHANGHAI)  # the clock stands at 10:00 the day before
@@ -247,3 +250,75 @@ def test_an_activity_that_cannot_be_settled_does_not_stop_the_others(queue, froz
     assert due.expire_offers(database) == 0
     monkeypatch.undo()
     assert due.expire_offers(database) == 1
+
+
+@pytest.mark.parametrize("late", [timedelta(days=3), timedelta(days=20)])
+@pytest.mark.parametrize("status", ["published", "summarised"])
+def test_a_queue_is_closed_however_late(queue, frozen, database, late, status):
+    activity, _, first, *_ = queue
+    frozen.set(START + late)
+    with database.transaction() as session:
+        session.get(Activity, activity.id).status = status
+    assert violations(database) == {"queues_overdue": 1}
+    settle(database)
+    assert violations(database) == {}
+    assert first.get(url(activity)).json["code"] == "no_such_sign_up"
+    assert outbox(database) == [], "nobody is told once it is over"
+
+
+def test_who_comes_after_the_close_need_not_wait_for_the_worker(queue, frozen, make, as_user, database):
+    activity, holder, first, *_ = queue
+    frozen.set(START - HOUR)
+    holder.delete(url(activity))
+    newcomers = [as_user(make.person().id) for _ in range(2)]
+    assert newcomers[0].put(url(activity), json={}).json["state"] == "confirmed"
+    assert newcomers[1].put(url(activity), json={}).json["code"] == "queue_closed"
+    settle(database)
+    assert first.get(url(activity)).json["code"] == "no_such_sign_up"
+
+
+@pytest.fixture
+def called_off(queue, frozen, database):
+    """Return a function that calls the activity off while the first in the queue has an offer of two hours, and re-opens it."""
+    activity, holder, *_ = queue
+    frozen.set(START - 10 * HOUR)
+    holder.delete(url(activity))
+    with database.transaction() as session:
+        session.get(Activity, activity.id).status = "cancelled"
+    return activity
+
+
+def test_no_offer_expires_while_an_activity_is_called_off(queue, called_off, frozen, database):
+    _, _, first, *_ = queue
+    frozen.move(hours=3)
+    settle(database)
+    assert state(first, called_off) == "offered"
+    assert violations(database) == {}
+
+
+def test_an_offer_that_ended_meanwhile_holds_anew_once_it_is_held_after_all(
+    queue, called_off, frozen, database, make, as_user
+):
+    _, _, first, second, _ = queue
+    officer = make.person()
+    with database.reading() as db:
+        org_id = db.scalar(select(Activity.org_id).where(Activity.id == called_off.id))
+    make.add(RoleGrant(person_id=officer.id, role=Role.OFFICER, org_id=org_id, starts_at=frozen.now, reason="测试", created_at=frozen.now))  # fmt: skip
+    frozen.move(hours=3)
+    told = len(outbox(database))
+    answer = as_user(officer.id).post(url(called_off, "reopening"), json={"reason": "来电了"})
+    assert answer.status_code == 200, answer.json
+    settle(database)
+    mine = first.get(url(called_off)).json
+    assert (mine["state"], mine["offer_expires_at"]) == ("offered", "2026-10-02T15:00:00+08:00")
+    assert [kind for kind, _ in outbox(database)[told:]].count("place_offered") == 1
+    assert first.post(url(called_off, "sign-up/acceptance")).json["state"] == "confirmed"
+    assert state(second, called_off) == "waitlisted"
+
+
+def test_an_offer_of_what_is_not_there_is_not_found(client, make, as_user, frozen):
+    draft = make.activity(status="draft")
+    somebody = as_user(make.person().id)
+    for activity_id in (draft.id, ids.new_id()):
+        answer = somebody.post(f"/v1/activities/{activity_id}/sign-up/acceptance")
+        assert (answer.status_code, answer.json["code"]) == (404, "no_such_activity")

@@ -172,3 +172,53 @@ def test_pressing_two_at_once_gives_exactly_one(stage, make, as_user, database):
         assert {answer.json["code"] for answer in answers if answer.status_code == 409} == {"overlaps"}
         with database.reading() as db:
             assert len(db.scalars(select(SignUp.id).where(SignUp.person_id == person.id)).all()) == 1
+
+
+def offered(stage, make, overlap):
+    """An activity where a place is kept for the person."""
+    activity = stage.activity(overlap)
+    make.sign_up(
+        activity,
+        stage.person,
+        state=SignUpState.OFFERED,
+        offered_at=stage.begin - 50 * HOUR,
+        offer_expires_at=stage.begin - 40 * HOUR,
+    )
+    return activity
+
+
+def accept(stage, activity):
+    return stage.client.post(f"/v1/activities/{activity.id}/sign-up/acceptance")
+
+
+def test_an_offer_is_not_accepted_by_who_has_come_to_have_a_place_elsewhere(stage, make):
+    activity = offered(stage, make, Overlap.REFUSE)
+    elsewhere = stage.activity(Overlap.ALLOW, title="团青有约")
+    stage.press(elsewhere)
+    refused = accept(stage, activity)
+    assert (refused.status_code, refused.json["code"]) == (409, "overlaps")
+    assert "团青有约" in refused.json["detail"]
+    stage.client.delete(f"/v1/activities/{elsewhere.id}/sign-up")
+    assert accept(stage, activity).json["state"] == "confirmed"
+    assert accept(stage, activity).status_code == 200
+
+
+@pytest.mark.parametrize("overlap", [Overlap.ALLOW, Overlap.WARN])
+def test_elsewhere_it_is(stage, make, overlap):
+    activity = offered(stage, make, overlap)
+    stage.press(stage.activity(Overlap.ALLOW))
+    assert accept(stage, activity).json["state"] == "confirmed"
+
+
+def test_of_two_offers_at_the_same_time_one_is_accepted(stage, make, as_user):
+    activities = [offered(stage, make, Overlap.REFUSE) for _ in range(2)]
+    clients = [as_user(stage.person.id) for _ in activities]
+    answers = at_once(
+        [
+            lambda client=client, activity=activity: client.post(
+                f"/v1/activities/{activity.id}/sign-up/acceptance"
+            )
+            for client, activity in zip(clients, activities, strict=True)
+        ]
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 409]

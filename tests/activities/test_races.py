@@ -5,16 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import random
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from activities.proof import violations
+from counting import count_statements
 from factories import Factory, OneTransaction
 from racing import at_once
 from sqlalchemy import select
 
-from engage.activities.models import Activity
+from engage.activities.models import Activity, ActivityStatus, Audience, Pool, SignUpState
 from engage.activities.service import due
 from engage.app import create_app
 from engage.core import clock
@@ -98,6 +100,87 @@ def test_places_given_back_at_once_promote_exactly_as_many(as_user, make, databa
     assert check_invariants(database, activity.id) == (4, THREADS - 8)
     states = [client.get(url).json["state"] for client in clients[4:8]]
     assert states == ["confirmed"] * 4, "the first in the queue are the ones promoted"
+
+
+def renamed(activity):
+    activity.title = "改了名字"
+    activity.version += 1
+
+
+def called_off(activity):
+    activity.status = ActivityStatus.CANCELLED
+    activity.version += 1
+
+
+def enlarged(activity):
+    activity.capacity += THREADS
+    activity.version += 1
+
+
+def merged(activity):
+    activity.pools_merged = True
+
+
+# What staff change while people press, and what those get who waited for it.
+CHANGES = {
+    "the title": (renamed, {}, {"confirmed": THREADS}),
+    "more places": (enlarged, {"capacity": 1}, {"confirmed": THREADS}),
+    "the last place but one": (renamed, {"capacity": 1, "waitlist_capacity": 0}, {"confirmed": 1, "activity_full": THREADS - 1}),
+    "called off": (called_off, {}, {"activity_cancelled": THREADS}),
+    "pools merged": (merged, {"pools_merged": False, "waitlist_capacity": 0}, {"confirmed": THREADS}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_who_presses_while_an_activity_is_edited_loses_nothing_by_it(make, as_user, database, change):
+    """They wait for the row; what it is then decides, not what it was when they pressed."""
+    edit, values, expected = CHANGES[change]
+    activity = make.activity(
+        **{"capacity": THREADS, "pools_merge_at": clock.now() + timedelta(hours=9), **values}
+    )
+    if not activity.pools_merged:
+        for position, capacity in enumerate((0, THREADS), 1):  # the second is for others until pools are one
+            make.add(
+                Pool(
+                    activity_id=activity.id, position=position, name=f"池{position}", capacity=capacity,
+                    audience=Audience.EVERYBODY if position == 1 else Audience.MEMBERS, county_codes=[],
+                )
+            )  # fmt: skip
+    url = f"/v1/activities/{activity.id}/sign-up"
+    clients = [as_user(make.person().id) for _ in range(THREADS)]
+    as_user(make.person(birth_on=None).id).put(url, json={})  # so that the rules are known
+    with ThreadPoolExecutor(THREADS) as threads:
+        with database.transaction() as session:
+            edit(session.get(Activity, activity.id, with_for_update={"key_share": True}))
+            session.flush()
+            pressed = [threads.submit(client.put, url, json={}) for client in clients]
+            assert not wait(pressed, timeout=0.5).done, "they wait for the row"
+        answers = [press.result().json for press in pressed]
+    got = [answer.get("state") or answer["code"] for answer in answers]
+    assert {state: got.count(state) for state in set(got)} == expected
+    assert violations(database) == {}
+
+
+@pytest.mark.parametrize("limited", [False, True])
+@pytest.mark.parametrize("full", [False, True])
+def test_sold_out_and_closed_take_one_statement_and_wait_for_nobody(
+    make, as_user, app, database, full, limited, frozen
+):
+    project = make.project(daily_limit=3 if limited else None)
+    closes = {} if full else {"sign_up_closes_at": frozen.now}
+    activity = make.activity(project_id=project.id, capacity=1, waitlist_capacity=1, **closes)
+    url = f"/v1/activities/{activity.id}/sign-up"
+    if full:
+        for state in (SignUpState.CONFIRMED, SignUpState.WAITLISTED):
+            make.sign_up(activity, state=state)
+    somebody = as_user(make.person().id)
+    somebody.put(url, json={})
+    with database.transaction() as session, ThreadPoolExecutor(1) as thread:
+        session.get(Activity, activity.id, with_for_update={"key_share": True})
+        with count_statements(app) as sent:
+            answer = thread.submit(somebody.put, url, json={}).result(timeout=5).json
+        assert answer["code"] == ("activity_full" if full else "sign_up_closed")
+    assert len(sent) == 2, "one of them finds the caller"
 
 
 ACTIVITIES, WORKERS, MOVES = 40, 16, 25

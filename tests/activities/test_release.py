@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
+from activities.proof import violations
 from activities.test_races import at_once, check_invariants
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from engage.activities.models import ActivityStatus, CancelCause, SignUp, SignUpState
+from engage.activities.service.due import advance_due, release_inactive
 from engage.activities.service.release import release_person
 from engage.core import clock
 from engage.core.db import Nobody, Work
+from engage.identity.models import Person, PersonStatus
 
 
 @pytest.fixture
@@ -99,3 +103,67 @@ def test_release_races_leaving_joining_and_another_release(make, as_user, databa
         assert (left, joined) == (204, 200)
         assert check_invariants(database, activity.id) == (1, 2)
         assert clients[0].get(url).json["state"] == "confirmed"
+
+
+@pytest.fixture
+def stop(database):
+    """Return a function that stops an account and frees nothing."""
+
+    def stop(person):
+        with database.transaction() as session:
+            session.execute(
+                update(Person)
+                .where(Person.id == person.id)
+                .values(status=PersonStatus.SUSPENDED, updated_at=clock.now())
+            )
+
+    return stop
+
+
+def test_what_somebody_was_let_into_while_their_account_was_stopped_is_found_and_freed(
+    frozen, make, as_user, database, stop
+):
+    person, next_one = make.person(), make.person()
+    place, turn = (make.activity(capacity=1) for _ in range(2))
+    for activity, people in ((place, (person, next_one)), (turn, (next_one, person))):
+        for somebody in people:
+            as_user(somebody.id).put(f"/v1/activities/{activity.id}/sign-up", json={})
+    here = make.activity(starts_at=frozen.now - timedelta(hours=1), ends_at=frozen.now + timedelta(hours=1), sign_up_closes_at=frozen.now)  # fmt: skip
+    make.check_in(make.sign_up(here, person))
+    stop(person)
+    assert violations(database) == {}, "a worker may be a moment late"
+    frozen.move(minutes=2)
+    assert violations(database) == {"place_of_inactive": 2}
+    assert release_inactive(database) == 2
+    assert violations(database) == {}
+    assert as_user(next_one.id).get(f"/v1/activities/{place.id}/sign-up").json["state"] == "confirmed"
+    states = [(row.state, row.cancel_cause) for row in rows_of(database, person)]
+    assert sorted(states) == [("cancelled", CancelCause.RELEASED)] * 2 + [("confirmed", None)]
+    assert release_inactive(database) == 0, "where they have checked in, what was stays"
+
+
+def test_who_signs_up_elsewhere_while_their_account_is_stopped_keeps_nothing(
+    make, as_user, database, release, stop
+):
+    for _ in range(4):
+        person = make.person()
+        activities = [make.activity(capacity=1) for _ in range(3)]
+        clients = [as_user(person.id) for _ in activities]
+
+        def stopped(person=person):
+            stop(person)
+            return release(person)
+
+        at_once(
+            [
+                stopped,
+                *(
+                    lambda client=client, activity=activity: (
+                        client.put(f"/v1/activities/{activity.id}/sign-up", json={}).status_code
+                    )
+                    for client, activity in zip(clients, activities, strict=True)
+                ),
+            ]
+        )
+        advance_due(database, threading.Event())
+        assert {row.state for row in rows_of(database, person)} <= {SignUpState.CANCELLED}

@@ -190,12 +190,12 @@ def crowd(door, frozen, make, as_user, database):
     """Two confirmed (who came), and one person in every other state that can walk in; the queue has closed."""
     second = make.person()
     as_user(second.id).put(f"{door.url}/sign-up", json={})
-    with database.transaction() as session:
-        session.execute(update(Activity).values(offers_from_at=frozen.now, queue_closes_at=frozen.now))
     others = {
         state: make.sign_up(door.activity, state=state).person_id
         for state in (SignUpState.APPLIED, SignUpState.REFUSED, SignUpState.WAITLISTED)
     }
+    with database.transaction() as session:
+        session.execute(update(Activity).values(offers_from_at=frozen.now, queue_closes_at=frozen.now))
     return SimpleNamespace(confirmed=[door.person, second], others=others, stranger=make.person())
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 from activities.test_races import check_invariants
+from sqlalchemy import select
 
+from engage.cli import person as cli_person
 from engage.core import ids
+from engage.identity.models import Person, PersonStatus
 
 
 @pytest.fixture
@@ -38,6 +41,20 @@ def test_a_stopped_account_frees_its_place_and_is_refused_until_restored(
     assert tell("restore", person.id).exit_code == 0
     assert client.get("/v1/me").json["code"] == "session_ended"
     assert as_user(person.id).put(url, json={}).json["state"] == "waitlisted"
+
+
+def test_an_account_is_stopped_before_what_it_holds_is_looked_for(frozen, tell, make, database, monkeypatch):
+    """So that whoever signs up at that moment is either seen, or refused, or found by the worker."""
+    person, seen = make.person(), []
+
+    def look(work, person_id):
+        with database.reading() as other:
+            seen.append(other.scalar(select(Person.status).where(Person.id == person_id)))
+        return 0
+
+    monkeypatch.setattr(cli_person, "release_person", look)
+    assert tell("suspend", person.id).exit_code == 0
+    assert seen == [PersonStatus.SUSPENDED]
 
 
 def test_the_log_says_who_was_stopped_and_why(frozen, tell, make):

@@ -209,7 +209,7 @@ SPECIAL: dict[str, dict[str, object]] = {
         "excuse_until_at": NOW,
         "pools_merged": True,
     },
-    "sign_up": {"state": "confirmed"},
+    "sign_up": {"state": "confirmed", "rank": 1_000_000},
     "activity_pool": {"position": 1, "taken": 0},
     "credit_entry": {"rule": "attended", "fades_at": NOW.replace(month=12), "withdrawn_by": None},
     "credit_appeal": {"decided_by": None},

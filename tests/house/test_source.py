@@ -24,6 +24,9 @@ COMMITS = {
     "engage/cli/database.py",
 }  # the latter commits migrations, which are not a Work
 CLOCKS = {"engage/core/clock.py"}
+GIVES_AND_FREES = {
+    f"engage/activities/service/{name}.py" for name in ("admission", "joining", "filling", "transitions")
+}
 HTTP = {"routes.py", "caller.py", "http.py", "arguments.py", "replies.py", "app.py"}
 
 every_file = pytest.mark.parametrize("path", ENGAGE, ids=lambda path: str(path.relative_to(ROOT)))
@@ -66,6 +69,16 @@ def test_the_clock_is_read_in_one_place(path):
 @every_file
 def test_queries_are_selects(path):
     assert not [call for call in _calls(path) if call.endswith(".query")]
+
+
+@every_file
+def test_the_state_of_a_sign_up_is_written_in_few_places(path):
+    """So that there is one way in and few ways out."""
+    if _name(path) not in GIVES_AND_FREES:
+        written = re.compile(
+            r"""\bstate["']?\s*(?::|=(?!=))\s*SignUpState\.|(?:INSERT INTO|UPDATE) sign_up\b"""
+        )
+        assert written.findall(path.read_text(encoding="utf-8")) == []
 
 
 @every_file

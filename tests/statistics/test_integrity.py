@@ -24,6 +24,7 @@ from engage.activities.queries.integrity import CHECKS, EXAMPLES, examine
 from engage.cli.commands import engage
 from engage.core import clock
 from engage.core.clock import SHANGHAI
+from engage.identity.models import Person
 from engage.orgs.models import Role
 
 HOUR = timedelta(hours=1)
@@ -136,12 +137,12 @@ FAULTS = {
     "a counter of applications": (lambda r: [activities(r.open, applied=0)], {"applied"}),
     "a counter of a pool": (lambda r: [pools(r.divided, 2, taken=1)], {"pool_taken"}),
     "a capacity below the places": (lambda r: [activities(r.open, capacity=1)], {"over_capacity"}),
-    "a pool below its places": (lambda r: [pools(r.divided, 1, capacity=0)], {"pool_over_capacity"}),
+    "a pool below its places": (lambda r: [pools(r.divided, 1, capacity=0), pools(r.divided, 2, capacity=2)], {"pool_over_capacity"}),
     "one person twice": (lambda r: [like(r.waiting), activities(r.open, waiting=3)], {"two_live"}),
     "a free place and a queue": (lambda r: [activities(r.open, capacity=3)], {"stranded"}),
-    "a free pool and a queue for it": (lambda r: [pools(r.divided, 1, capacity=2)], {"stranded"}),
-    "a place in no pool": (lambda r: [sign_ups(r.inside, pool=None), pools(r.divided, 1, taken=0, capacity=0)], {"place_without_pool"}),
-    "a pool that is none": (lambda r: [sign_ups(r.inside, pool=9, pool_mask=511), pools(r.divided, 1, taken=0, capacity=0)], {"wrong_pool"}),
+    "a free pool and a queue for it": (lambda r: [pools(r.divided, 1, capacity=2), pools(r.divided, 2, capacity=0)], {"stranded"}),
+    "a place in no pool": (lambda r: [sign_ups(r.inside, pool=None), pools(r.divided, 1, taken=0, capacity=0), pools(r.divided, 2, capacity=2)], {"place_without_pool"}),
+    "a pool that is none": (lambda r: [sign_ups(r.inside, pool=9, pool_mask=511), pools(r.divided, 1, taken=0, capacity=0), pools(r.divided, 2, capacity=2)], {"wrong_pool"}),
     "a pool for others": (lambda r: [sign_ups(r.inside, pool_mask=2)], {"wrong_pool"}),
     "a check-in from the queue": (
         lambda r: [
@@ -160,6 +161,14 @@ FAULTS = {
         {"queues_overdue"},
     ),
     "pools that should be one": (lambda r: [activities(r.divided, pools_merge_at=r.now + AGO)], {"pools_overdue"}),
+    "pools that are one by themselves": (lambda r: [pools(r.divided, 2, merged=True)], {"pools_merged"}),
+    "pools left apart": (lambda r: [activities(r.divided, pools_merged=True)], {"pools_merged", "stranded"}),
+    "a pool too few": (lambda r: [delete(Pool).where(Pool.position == 2)], {"pools_sum"}),
+    "pools that were to add up": (lambda r: [pools(r.divided, 2, capacity=4)], {"pools_sum"}),
+    "somebody stopped": (
+        lambda r: [update(Person).where(Person.id == r.waiting.person_id).values(status="suspended", updated_at=r.now + AGO), sign_ups(r.waiting, updated_at=r.now + AGO)],
+        {"place_of_inactive"},
+    ),
     "another start": (lambda r: [sign_ups(r.gone, starts_at=r.now)], {"times"}),
     "another end": (lambda r: [sign_ups(r.applied, ends_at=r.now)], {"times"}),
 }  # fmt: skip
@@ -190,7 +199,15 @@ ALMOST = {
     ],
     "a free place of what was called off": lambda r: [activities(r.open, capacity=3, status=ActivityStatus.CANCELLED)],
     "a pool over its capacity once pools are one": lambda r: [
-        activities(r.divided, pools_merged=True, capacity=1), pools(r.divided, 1, merged=True, capacity=0)
+        activities(r.divided, pools_merged=True, capacity=1), pools(r.divided, 1, merged=True, capacity=0),
+        pools(r.divided, 2, merged=True),
+    ],
+    "an offer that ended while it was called off": lambda r: [
+        activities(r.open, status=ActivityStatus.CANCELLED), delete(CheckIn),
+        sign_ups(r.place, state="offered", offer_expires_at=r.now + AGO),
+    ],
+    "somebody stopped a moment ago": lambda r: [
+        update(Person).where(Person.id == r.waiting.person_id).values(status="suspended", updated_at=r.now)
     ],
     "a walk-in who checked in": lambda r: [sign_ups(r.place, state="walk_in"), activities(r.open, taken=1, capacity=1)],
 }  # fmt: skip

@@ -23,6 +23,7 @@ from engage.activities.models import (
     SignUp,
     SignUpState,
 )
+from engage.activities.queries.inactive import held_by_inactive
 from engage.core.clock import day_start, shanghai_day
 
 if TYPE_CHECKING:
@@ -122,6 +123,10 @@ def _pools(*where: ColumnElement[bool]) -> Select[UUID]:
     return select(Pool.activity_id).outerjoin(_POOLS, same).where(*where)
 
 
+def _pools_and_activity(*where: ColumnElement[bool]) -> Select[UUID]:
+    return _pools(*where).join(Activity, Activity.id == Pool.activity_id)
+
+
 def _counter(name: str) -> Callable[[datetime], Select[UUID]]:
     return lambda _: _activities(getattr(Activity, name) != func.coalesce(_ROWS.c[name], 0))
 
@@ -214,9 +219,16 @@ def _not_admitted(_: datetime) -> Select[UUID]:
 
 
 def _offers_overdue(now: datetime) -> Select[UUID]:
-    return select(SignUp.activity_id).where(
-        SignUp.state == SignUpState.OFFERED, SignUp.offer_expires_at < now - _GRACE
+    """Find offers past their end; while an activity is called off they wait for its re-opening."""
+    return _places_where(
+        SignUp.state == SignUpState.OFFERED,
+        SignUp.offer_expires_at < now - _GRACE,
+        Activity.status != ActivityStatus.CANCELLED,
     )
+
+
+def _of_inactive(now: datetime) -> Select[UUID]:
+    return select(SignUp.activity_id).where(*held_by_inactive(now, now - _GRACE))
 
 
 def _held_overdue(now: datetime) -> Select[UUID]:
@@ -225,13 +237,26 @@ def _held_overdue(now: datetime) -> Select[UUID]:
 
 def _queues_overdue(now: datetime) -> Select[UUID]:
     return select(Activity.id).where(
-        _IS_ON, Activity.ends_at > now, Activity.queue_closes_at < now - _GRACE, Activity.waiting > 0
+        Activity.status.in_((ActivityStatus.PUBLISHED, ActivityStatus.SUMMARISED)),
+        Activity.queue_closes_at < now - _GRACE,
+        Activity.waiting > 0,
     )
 
 
 def _pools_overdue(now: datetime) -> Select[UUID]:
     return select(Activity.id).where(
         _IS_ON, Activity.ends_at > now, ~Activity.pools_merged, Activity.pools_merge_at < now - _GRACE
+    )
+
+
+def _unequal_pools(_: datetime) -> Select[UUID]:
+    """Find activities in pools that do not add up to their capacity."""
+    return (
+        select(Activity.id)
+        .outerjoin(Pool, Pool.activity_id == Activity.id)
+        .where(~Activity.pools_merged)
+        .group_by(Activity.id, Activity.capacity)
+        .having(func.coalesce(func.sum(Pool.capacity), 0) != Activity.capacity)
     )
 
 
@@ -255,8 +280,13 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("over_capacity", "没有活动超额", "no activity is over its capacity", lambda _: _activities(Activity.capacity < _TAKEN)),
     Check(
         "pool_over_capacity", "没有名额池超额", "no pool is over its capacity before pools are one",
-        lambda _: _pools(~Pool.merged, Pool.capacity < _POOL_TAKEN),
+        lambda _: _pools_and_activity(~Activity.pools_merged, Pool.capacity < _POOL_TAKEN),
     ),
+    Check(
+        "pools_merged", "名额池与活动同时合并", "pools are one exactly when their activity says so",
+        lambda _: _pools_and_activity(Pool.merged != Activity.pools_merged),
+    ),
+    Check("pools_sum", "分池时各池名额之和等于活动名额", "places in pools add up to the capacity", _unequal_pools),
     Check("two_live", "每人每场至多一个有效报名", "nobody has two live sign-ups to one activity", _two_live),
     Check("stranded", "没有名额空着而有人候补", "no place is free while somebody who could have it waits", _stranded),
     Check("place_without_pool", "分池活动的名额都在池中", "where places are divided each is in a pool", _outside_pools),
@@ -266,6 +296,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("held_overdue", "没有到期未放行的暂缓", "nobody is held back past their time (else: is a worker running?)", _held_overdue),
     Check("queues_overdue", "候补截止后队列已结束", "no queue goes on after its close (else: is a worker running?)", _queues_overdue),
     Check("pools_overdue", "到时的名额池已合并", "no pools are apart past their time (else: is a worker running?)", _pools_overdue),
+    Check("place_of_inactive", "停用或注销的账号不占名额", "nobody whose account is stopped holds anything (else: is a worker running?)", _of_inactive),
     Check("times", "报名记录的时间与活动一致", "sign-ups bear the times of their activity", _other_times),
 )  # fmt: skip
 

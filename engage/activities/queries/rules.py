@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engage.core.db import Context
 
 _ASKED: Final = (
-    Activity.version, Activity.title, Activity.starts_at, Activity.ends_at, Activity.min_age, Activity.max_age, Activity.county_codes,
+    Activity.version, Activity.starts_at, Activity.ends_at, Activity.min_age, Activity.max_age, Activity.county_codes,
     Activity.members_only, Activity.questions, Activity.overlap, Activity.offers_from_at, Activity.pools_merge_at, Activity.project_id,
     Project.daily_limit, Project.weekly_limit,
 )  # fmt: skip

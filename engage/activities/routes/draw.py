@@ -10,6 +10,7 @@ from engage.activities.errors import (
     DrawTooEarly,
     NoDraw,
     NoSuchActivity,
+    SeedLost,
     SeedNotRevealed,
     WrongActivityState,
 )
@@ -54,7 +55,7 @@ def read_draw_seed(look: Look, activity_id: UUID) -> dict[str, Any]:
 
 @api.operation(
     "POST", "/activities/{activity_id}/draw", access=staff, zh="抽签", body=DrawIn, returns=DrawSummaryOut, idempotent=True,
-    refuses=[NoSuchActivity, NotAllowed, NoDraw, AlreadyDrawn, WrongActivityState, ActivityOver, DrawTooEarly],
+    refuses=[NoSuchActivity, NotAllowed, NoDraw, AlreadyDrawn, WrongActivityState, ActivityOver, DrawTooEarly, SeedLost],
 )  # fmt: skip
 def hold_draw(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Draw, with the public number where one was named beforehand.

@@ -47,8 +47,8 @@ from engage.activities.schemas.sign_up import (
     StaffSignUpOut,
     StaffSignUpPage,
 )
+from engage.activities.service import by_staff, imports, offers
 from engage.activities.service import excuse as excuses
-from engage.activities.service import imports, offers
 from engage.activities.service import sign_up as service
 from engage.core.errors import ConflictingChange, NotAllowed
 from engage.core.http import Api, Binary, Mode
@@ -108,7 +108,7 @@ def leave_activity(work: Work, activity_id: UUID) -> None:
 
 @api.operation(
     "POST", "/activities/{activity_id}/sign-up/acceptance", access=member, zh="确认为我保留的名额", returns=SignUpOut,
-    refuses=[NoSuchActivity, ActivityCancelled, NoOffer, OfferExpired],
+    refuses=[NoSuchActivity, ActivityCancelled, NoOffer, OfferExpired, Overlaps],
 )  # fmt: skip
 def accept_offer(work: Work, activity_id: UUID) -> dict[str, Any]:
     """Accept the place that is kept for the caller.
@@ -174,7 +174,7 @@ def add_person(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str,
 
     已提交而待审核或未通过的报名，由此通过审核。An application, also one that was refused, is accepted by it.
     """
-    return service.add_person(work, activity_id, body["person_id"], body["answers"])
+    return by_staff.add_person(work, activity_id, body["person_id"], body["answers"])
 
 
 @api.operation(
@@ -197,7 +197,7 @@ def import_sign_ups(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict
 )  # fmt: skip
 def cancel_sign_up(work: Work, activity_id: UUID, sign_up_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Cancel somebody's sign-up with a reason; the next in line is promoted."""
-    return service.cancel_for(work, activity_id, sign_up_id, body["reason"])
+    return by_staff.cancel_for(work, activity_id, sign_up_id, body["reason"])
 
 
 @api.operation(
@@ -210,4 +210,4 @@ def excuse_sign_up(work: Work, activity_id: UUID, sign_up_id: UUID, body: dict[s
     开始前登记的，名额随即让出，由下一位递补；开始后只作记录。可安全重复。
     Before the start this frees the place for the next in line; after it, it is only noted. Safe to repeat.
     """
-    return service.excuse(work, activity_id, sign_up_id, body["reason"])
+    return by_staff.excuse(work, activity_id, sign_up_id, body["reason"])

@@ -9,16 +9,18 @@ What makes it right:
 * Triggers count, CHECKs refuse (models/activity.py): even a wrong statement cannot oversell, nor pass somebody in the queue.
 * A partial unique index allows one live sign-up per person and activity; a violation undoes the whole statement.
 
-Who joins is let in by ``admit``; what becomes free goes to the queue by ``fill`` (filling.py), after ``end`` or whatever else freed it.
+Who joins is let in by ``admit``; what becomes free goes to the queue by ``fill`` (filling.py), after ``end`` or whatever else freed it; other changes of
+a sign-up's state are in transitions.py. Nothing else writes it.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, String, Uuid, bindparam, select, update
+from sqlalchemy import Connection, String, Uuid, bindparam, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
 from engage.activities.errors import ActivityFull, AlreadyCheckedIn
@@ -31,7 +33,7 @@ from engage.core.db import UtcDateTime
 from engage.core.prepared import Prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -50,6 +52,7 @@ __all__ = [
     "lock",
     "number_turns",
     "seen",
+    "seen_by",
     "unheld_queue",
 ]
 
@@ -117,7 +120,8 @@ class Outcome:
 
     ``state`` is None when nobody was let in; then ``mine`` is the live sign-up that the person has already, or ``facts`` tell why. ``facts``
     is None when there is no such activity. ``clash`` is (id, title) of another activity at the same time where they have a place.
-    ``held_until`` is when a turn in the queue begins to count.
+    ``held_until`` is when a turn in the queue begins to count. ``missed``: what was read said that they would be let in, and the row, once it
+    was held, did not; the facts are older than that.
     """
 
     sign_up_id: UUID
@@ -128,24 +132,57 @@ class Outcome:
     clash: tuple[UUID, str] | None
     answers: dict[str, Any]
     held_until: datetime | None = None
+    missed: bool = False
 
 
 class AlreadyIn(Exception):
     """The person has a live sign-up already, made at the same moment; nothing was changed."""
 
 
-def admit(db: Connection | Session, joining: Joining, now: datetime) -> Outcome:
+def admit(
+    db: Connection | Session,
+    joining: Joining,
+    now: datetime,
+    atomic: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Outcome:
     """Give a place, a turn in the queue or an entry, or say why not. On an AUTOCOMMIT connection this is its own transaction.
 
-    One statement on PostgreSQL. On SQLite a look comes first, so that who gets nothing does not queue for the writer. Staff (``added_by``) may
-    add outside the sign-up window, until the end.
+    One statement on PostgreSQL. On SQLite a look comes first, so that who gets nothing does not queue for the writer, as ``atomic`` does where
+    this is no part of a transaction. Staff (``added_by``) may add outside the sign-up window, until the end.
 
     Raises:
         AlreadyIn: the person got a live sign-up at the same moment.
 
     """
     sign_up_id = ids.new_id()
-    values = {
+    values = _values(joining, sign_up_id, now)
+    bind = db if isinstance(db, Connection) else db.connection()
+    divided = joining.pools > 0
+    try:
+        if bind.dialect.name == "postgresql":
+            met = JOIN_AT_ONCE[divided].one_or_none(db, values)
+        else:
+            met = LOOK_FIRST[divided].one_or_none(db, values)
+            if met is not None and met.mine_id is None and met.takes:
+                with atomic():
+                    got = JOIN_NOW[divided].one_or_none(db, values) or (None, None)
+                met = met._replace(joined_state=got[0], joined_position=got[1])
+    except IntegrityError as error:
+        if _is_second_live(error):
+            raise AlreadyIn from None
+        raise
+    return _outcome(sign_up_id, met, joining.answers, joining.held_until)
+
+
+def seen_by(db: Connection | Session, joining: Joining, now: datetime) -> Outcome:
+    """Return what joining would meet; ``missed`` says that it would be let in. One statement, which waits for nobody."""
+    values = _values(joining, joining.person_id, now)
+    met = LOOK_FIRST[joining.pools > 0].one_or_none(db, values)
+    return _outcome(joining.person_id, met, joining.answers)
+
+
+def _values(joining: Joining, sign_up_id: UUID, now: datetime) -> dict[str, Any]:
+    return {
         "id": sign_up_id,
         "activity_id": joining.activity_id,
         "person_id": joining.person_id,
@@ -159,22 +196,6 @@ def admit(db: Connection | Session, joining: Joining, now: datetime) -> Outcome:
         "by_staff": joining.added_by is not None,
         "now": now,
     }
-    bind = db if isinstance(db, Connection) else db.connection()
-    divided = joining.pools > 0
-    answers = joining.answers
-    try:
-        if bind.dialect.name == "postgresql":
-            met = JOIN_AT_ONCE[divided].one_or_none(db, values)
-            return _outcome(sign_up_id, met, answers, joining.held_until)
-        met = LOOK_FIRST[divided].one_or_none(db, values)
-        if met is not None and met.mine_id is None and met.takes:
-            got = JOIN_NOW[divided].one_or_none(db, values) or (None, None)
-            met = met._replace(joined_state=got[0], joined_position=got[1])
-        return _outcome(sign_up_id, met, answers, joining.held_until)
-    except IntegrityError as error:
-        if _is_second_live(error):
-            raise AlreadyIn from None
-        raise
 
 
 def seen(db: Connection | Session, activity_id: UUID, person_id: UUID) -> Outcome:
@@ -198,6 +219,7 @@ def _outcome(
         clash=(met.clash_id, met.clash_title or "") if met.clash_id is not None else None,
         answers=answers,
         held_until=held_until if state is SignUpState.WAITLISTED else None,
+        missed=bool(met.takes) and state is None and met.mine_id is None,
     )
 
 
@@ -303,10 +325,12 @@ def _set_turns(work: Work, activity_id: UUID, turns: Any) -> None:
 
 
 def unheld_queue(work: Work, activity_id: UUID) -> int:
-    """Return the mask of pools that somebody in the queue of a locked activity could have now."""
+    """Return the mask of pools that somebody in the queue of a locked activity could have now; 0 once it has closed."""
+    moves = exists().where(Activity.id == activity_id, Activity.queue_closes_at > work.now)
     masks = work.session.scalars(
         select(SignUp.pool_mask)
         .where(
+            moves,
             SignUp.activity_id == activity_id,
             SignUp.state == SignUpState.WAITLISTED,
             SignUp.held_until.is_(None),

@@ -35,7 +35,7 @@ from engage.activities.models import (
 from engage.activities.queries import credit
 from engage.activities.queries.states import attendance
 from engage.activities.service.codes import UPLOADS_UNTIL
-from engage.activities.service.quiet import QuietHours
+from engage.activities.service.quiet import audible
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
 
@@ -126,10 +126,10 @@ def _enter(work: Work, about: Any, found: Sequence[tuple[UUID, UUID, CreditRule]
             for sign_up_id, person_id, rule in found
         ],
     )
-    audible = QuietHours(about.quiet_from, about.quiet_until).next_end(work.now)
+    not_before = audible(about, work.now)
     for rule, kind in _TOLD.items():
         messages.enqueue_all(
-            work.session, work.now, [person_id for _, person_id, its in found if its is rule], kind, not_before=audible,
+            work.session, work.now, [person_id for _, person_id, its in found if its is rule], kind, not_before=not_before,
             activity_id=str(about.id), title=about.title, points=str(-_points(settings, rule)),
             appeal_until_at=credit.appeal_until(settings, work.now).isoformat(),
         )  # fmt: skip

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, select
 
 from engage.activities.errors import CapacityBelowPresent
 from engage.activities.models import HOLDS_PLACE, Activity, CheckIn, Pool, SignUp, SignUpState
-from engage.activities.service import admission
+from engage.activities.service import admission, transitions
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -56,21 +56,7 @@ def _take(work: Work, activity: Activity, too_many: int, *which: ColumnElement[b
     )
     activity.waitlist_capacity += too_many
     work.session.flush()
-    moved = work.session.scalars(
-        update(SignUp)
-        .where(SignUp.seq.in_(last))
-        .values(
-            state=SignUpState.WAITLISTED,
-            pool=None,
-            offered_at=None,
-            offer_expires_at=None,
-            promoted_at=None,
-            joined_position=None,
-            updated_at=work.now,
-        )
-        .returning(SignUp.seq)
-        .execution_options(synchronize_session=False)
-    ).all()
-    if len(moved) < too_many:
+    moved = transitions.back_to_queue(work, last)
+    if moved < too_many:
         raise CapacityBelowPresent(taken=activity.taken)
-    return len(moved)
+    return moved

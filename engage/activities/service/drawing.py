@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, bindparam, exists, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from engage.activities.models import (
@@ -31,7 +32,7 @@ from engage.activities.service.draw import (
     new_seed,
     read_text,
 )
-from engage.activities.service.quiet import QuietHours
+from engage.activities.service.quiet import audible
 from engage.core import clock
 from engage.core.crypto import SealBrokenError
 from engage.core.db import Nobody, Work
@@ -132,7 +133,7 @@ def _tell_losers(work: Work, activity: Activity) -> None:
         work.now,
         MessageKind.DRAW_LOST,
         ((person_id, {**about, "number": str(number)}) for number, person_id in enumerate(people, 1)),
-        not_before=QuietHours(activity.quiet_from, activity.quiet_until).next_end(work.now),
+        not_before=audible(activity, work.now),
     )
 
 
@@ -211,7 +212,7 @@ def _advance_one(
             if activity is None or draw is None:
                 return False  # somebody was faster, or it was cancelled or put off meanwhile
             act(work, activity, draw)
-    except SealBrokenError as error:  # the key is gone: this draw cannot be held, the others can
+    except (SealBrokenError, IntegrityError) as error:  # this draw cannot be held, the others can
         log.exception("draw", exc_info=error, extra={"fields": {"activity_id": str(activity_id)}})
         return False
     return True

@@ -10,7 +10,7 @@ from sqlalchemy import Integer, Uuid, bindparam, select, update
 
 from engage.activities.models import Activity, ActivityStatus, Pool, SignUp, SignUpState
 from engage.activities.queries.credit import held_people
-from engage.activities.service.quiet import QuietHours
+from engage.activities.service.quiet import QuietHours, audible
 from engage.core.db import UtcDateTime
 from engage.core.prepared import Prepared
 from engage.messages import service as messages
@@ -114,8 +114,7 @@ def fill(
 
 
 def merge_pools(work: Work, activity_id: UUID) -> None:
-    """Make the pools of a locked activity one; their counters bind no more."""
-    work.session.execute(update(Pool).where(Pool.activity_id == activity_id).values(merged=True))
+    """Make the pools of a locked activity one; a trigger says so to each of them, and their counters bind no more."""
     work.session.execute(update(Activity).where(Activity.id == activity_id).values(pools_merged=True))
 
 
@@ -129,12 +128,9 @@ def _terms(work: Work, activity: _Activity, *, at_once: bool) -> dict[str, Any] 
         return None
     if work.now <= activity.offers_from_at:
         return confirmed
-    quiet = QuietHours(activity.quiet_from, activity.quiet_until)
-    expires_at = min(
-        quiet.after(work.now, timedelta(minutes=activity.offer_minutes)), activity.queue_closes_at
-    )
-    if expires_at <= quiet.next_end(work.now):
-        return None  # it would be over before anybody hears of it: the place is for the door
+    expires_at = _end_of_offer(work, activity)
+    if expires_at is None:
+        return None
     return {
         **given,
         "state": SignUpState.OFFERED,
@@ -142,6 +138,40 @@ def _terms(work: Work, activity: _Activity, *, at_once: bool) -> dict[str, Any] 
         "offer_expires_at": expires_at,
         "promoted_at": None,
     }
+
+
+def _end_of_offer(work: Work, activity: _Activity) -> datetime | None:
+    """Return until when an offer made now holds; None: it would be over before anybody hears of it, and the place is for the door."""
+    quiet = QuietHours(activity.quiet_from, activity.quiet_until)
+    expires_at = min(
+        quiet.after(work.now, timedelta(minutes=activity.offer_minutes)), activity.queue_closes_at
+    )
+    return expires_at if expires_at > quiet.next_end(work.now) else None
+
+
+def renew_offers(work: Work, activity_id: UUID) -> int:
+    """Let offers of a locked activity that ended while it was called off hold once more, as if made now; return how many.
+
+    Those of which nobody would hear in time are left to expire.
+    """
+    activity = _ACTIVITY.one_or_none(work.session, {"activity_id": activity_id, "now": work.now})
+    expires_at = activity and _end_of_offer(work, activity)
+    if activity is None or expires_at is None:
+        return 0
+    people = work.session.scalars(
+        update(SignUp)
+        .where(
+            SignUp.activity_id == activity_id,
+            SignUp.state == SignUpState.OFFERED,
+            SignUp.offer_expires_at <= work.now,
+        )
+        .values(offered_at=work.now, offer_expires_at=expires_at, updated_at=work.now)
+        .returning(SignUp.person_id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    terms = {"state": SignUpState.OFFERED, "offer_expires_at": expires_at}
+    _tell(work, activity, list(people), terms, MessageKind.PLACE_OFFERED)
+    return len(people)
 
 
 def _free_by_pool(work: Work, activity_id: UUID) -> dict[int | None, int]:
@@ -221,5 +251,6 @@ def _tell(
         told, about["expires_at"] = MessageKind.PLACE_OFFERED, terms["offer_expires_at"].isoformat()
     else:
         about["starts_at"] = activity.starts_at.isoformat()
-    audible = QuietHours(activity.quiet_from, activity.quiet_until).next_end(work.now)
-    messages.enqueue_all(work.session, work.now, people, told, not_before=audible, **about)
+    messages.enqueue_all(
+        work.session, work.now, people, told, not_before=audible(activity, work.now), **about
+    )

@@ -14,9 +14,9 @@ from engage.activities.queries.credit import held_people
 from engage.activities.queries.imports import active_people, already_in
 from engage.activities.service import admission
 from engage.activities.service.answers import check_answers
+from engage.activities.service.by_staff import no_room_for_staff, tell_added
 from engage.activities.service.review import accept, is_undecided
 from engage.activities.service.rules import Rules, belongings, check_eligible, conflicts, read_rules_now
-from engage.activities.service.sign_up import no_room_for_staff, tell_added
 from engage.core.errors import DomainError
 from engage.identity.errors import NoSuchPerson
 

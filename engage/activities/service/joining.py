@@ -62,12 +62,15 @@ _APPLIES: Final = "(admission_mode = 'review' AND NOT :by_staff OR admission_mod
 _MAY_APPLY: Final = f"(sign_up_closes_at > :now AND applied < {MAX_APPLICATIONS})"
 _MAY_QUEUE: Final = "(waiting < waitlist_capacity AND queue_closes_at > :now)"
 # In pools, the places of each are looked at when its row is locked; elsewhere this says whether one is free for a newcomer.
-_FREE: Final = "(taken < capacity AND waiting = held AND {held_until} IS NULL)"
+# Who still waits once the queue has closed waits for nothing: the places are for the door.
+_FREE: Final = "(taken < capacity AND (waiting = held OR queue_closes_at <= :now) AND {held_until} IS NULL)"
 _TAKES: Final = """
     version = :version AND status = 'published' AND ends_at > :now
     AND (:by_staff OR sign_up_opens_at <= :now AND sign_up_closes_at > :now)
     AND CASE WHEN {applies} THEN {may_apply} ELSE {has_room} END AND {as_rules_say}
 """
+# The row was to let somebody in when the statement began, and does not now that it is held.
+_MISSED: Final = "({takes} AND NOT EXISTS (SELECT 1 FROM place))"
 _LOCKED: Final = """
     SELECT id, starts_at, ends_at, {applies} AS applies, {may_queue} AS may_queue, {free} AS is_free, waiting + 1 AS turn FROM activity
     WHERE id = :activity_id AND {takes} {lock}
@@ -152,10 +155,11 @@ def _met(statement: str) -> TextualSelect:
 
 def _for_postgresql(*, divided: bool) -> TextualSelect:
     place, insert = _entry(divided=divided, lock="AND NOT EXISTS (SELECT 1 FROM mine) FOR NO KEY UPDATE")
+    missed = _MISSED.format(takes=_takes(divided=divided, free=_FREE.format(held_until=_held_until("locks"))))
     return _met(
         f"""
         WITH {_SEEN}, clash AS ({CLASH}), {place}, entry AS ({insert})
-        SELECT {_COLUMNS}, NULL, entry.joined_state, entry.joined_position
+        SELECT {_COLUMNS}, {missed}, entry.joined_state, entry.joined_position
         {_FROM} LEFT JOIN entry ON true WHERE activity.id = :activity_id
         """
     )
@@ -174,14 +178,18 @@ def _look(takes: str) -> TextualSelect:
     )
 
 
-def _look_first(*, divided: bool) -> TextualSelect:
-    return _look(_takes(divided=divided, free=_FREE.format(held_until=_held_until(""))))
+def _look_first(*, divided: bool) -> dict[str, TextualSelect]:
+    return {
+        dialect: _look(_takes(divided=divided, free=_FREE.format(held_until=_held_until(lock))))
+        for dialect, lock in (("sqlite", ""), ("postgresql", "locks"))
+    }
 
 
 class Met(NamedTuple):
     """What joining met: facts of the activity, a live sign-up of the person, a place elsewhere, and what they got.
 
-    ``takes``: whether it has a chance at all, where that is looked at first.
+    ``takes``: whether the activity as it was when the statement began takes them, where that was looked at alone, or where its row turned
+    out otherwise once it was held.
     """
 
     id: UUID

@@ -21,8 +21,9 @@ from engage.activities.errors import (
 )
 from engage.activities.models import Activity, ActivityStatus, Project, ProjectStatus
 from engage.activities.queries.activities import read_activity
-from engage.activities.service import admission, consequences, due, hours, uploads
+from engage.activities.service import admission, consequences, hours, transitions, uploads
 from engage.activities.service.cuts import take_back
+from engage.activities.service.filling import renew_offers
 from engage.activities.service.lottery import set_lottery
 from engage.activities.service.moves import follow_start, let_leave_free
 from engage.activities.service.terms import is_used, set_pools, terms_of
@@ -209,7 +210,8 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
     if before and (moved or was_free):
         let_leave_free(work, activity)
     if work.now >= activity.queue_closes_at:
-        due.close_queue(work, activity.id, tells=False)
+        transitions.expire_offers(work, activity.id, tells=False)
+        transitions.close_queue(work, activity.id, tells=False)
     uploads.mark_walk_ins(work, activity)
     admission.fill(work, activity.id)
     _set_turns(work, activity, turns, cut)
@@ -351,7 +353,7 @@ def refuse_uncancellable(activity: Activity, now: datetime) -> None:
 def reopen(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
     """Publish a cancelled activity again before its start; everybody has what they had, is told, and free places are given.
 
-    A draw stays as it was. Where review is required, only who reviews may.
+    Offers that ended meanwhile are made once more. A draw stays as it was. Where review is required, only who reviews may.
 
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage, or to publish.
@@ -371,6 +373,7 @@ def reopen(work: Work, activity_id: UUID, reason: str) -> dict[str, Any]:
     people = [person_id for person_id, _ in consequences.concerned(work, activity_id).values()]
     starts_at = activity.starts_at.isoformat()
     _tell(work, activity, people, MessageKind.ACTIVITY_REOPENED, starts_at=starts_at, reason=reason)
+    renew_offers(work, activity_id)
     admission.fill(work, activity_id)
     return read_activity(work, activity_id)
 

@@ -12,6 +12,7 @@ from engage.activities.errors import (
     AlreadyDrawn,
     DrawTooEarly,
     NoDraw,
+    SeedLost,
     WrongActivityState,
 )
 from engage.activities.models import Activity, ActivityStatus, AdmissionMode, LotteryDraw
@@ -19,6 +20,7 @@ from engage.activities.queries.draw import read_evidence
 from engage.activities.queries.pools import free_in_pools
 from engage.activities.service import drawing
 from engage.activities.service.draw import ALGORITHM, Entry, in_order, read_text, share_out
+from engage.core.crypto import SealBrokenError
 from engage.core.errors import InvalidInput, Issue
 
 if TYPE_CHECKING:
@@ -141,6 +143,7 @@ def hold_draw(work: Work, activity_id: UUID, public_value: str | None) -> dict[s
         AlreadyDrawn: it is held once.
         WrongActivityState, ActivityOver: not published, cancelled, or over.
         DrawTooEarly: the entries are not closed, or the time has not come.
+        SeedLost: the key that its seed is sealed with is gone, or it is not the seed that was committed to.
         InvalidInput: a public number is missing, or was not named beforehand.
 
     """
@@ -154,15 +157,22 @@ def hold_draw(work: Work, activity_id: UUID, public_value: str | None) -> dict[s
         raise WrongActivityState
     if work.now >= activity.ends_at:
         raise ActivityOver
+    _refuse_too_early(work, draw)
+    if draw.public_source is not None and public_value is None:
+        raise InvalidInput(Issue("/public_value", "required"))
+    if draw.public_source is None and public_value is not None:
+        raise InvalidInput(Issue("/public_value", "no_public_source"))
+    try:
+        drawing.hold(work, activity, draw, public_value)
+    except SealBrokenError:
+        raise SeedLost from None
+    return show(work, activity_id)
+
+
+def _refuse_too_early(work: Work, draw: LotteryDraw) -> None:
     if work.now < draw.draws_at:
         raise DrawTooEarly
     if draw.closed_at is None and draw.public_source is None:
         drawing.close_entries(work, draw)
     if draw.closed_at is None:
         raise DrawTooEarly
-    if draw.public_source is not None and public_value is None:
-        raise InvalidInput(Issue("/public_value", "required"))
-    if draw.public_source is None and public_value is not None:
-        raise InvalidInput(Issue("/public_value", "no_public_source"))
-    drawing.hold(work, activity, draw, public_value)
-    return show(work, activity_id)

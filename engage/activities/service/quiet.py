@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from engage.core.clock import day_start, shanghai_day
 
@@ -45,3 +45,8 @@ class QuietHours:
     @staticmethod
     def _at(day: datetime, minutes: int) -> datetime:
         return day_start(shanghai_day(day)) + timedelta(minutes=minutes)
+
+
+def audible(activity: Any, now: datetime) -> datetime:
+    """Return from when on people may be told something about an activity: now, or the end of its quiet hours."""
+    return QuietHours(activity.quiet_from, activity.quiet_until).next_end(now)

@@ -19,8 +19,8 @@ from engage.activities.models import (
     SignUpState,
 )
 from engage.activities.queries.review import results_of
-from engage.activities.service import admission
-from engage.activities.service.quiet import QuietHours
+from engage.activities.service import admission, transitions
+from engage.activities.service.quiet import audible
 from engage.core.errors import InvalidInput, Issue
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
@@ -72,8 +72,8 @@ def decide(work: Work, activity_id: UUID, items: list[dict[str, Any]]) -> dict[s
     refused = [item for item in changes if item["decision"] is Decision.REFUSE]
     accepted = [item for item in changes if item["decision"] is Decision.ACCEPT]
     _refuse_holes(work, activity_id, accepted)
-    _note(work, refused, state=SignUpState.REFUSED, held_until=None)
-    _note(work, accepted)
+    _note(work, changes)
+    transitions.refuse(work, [item["sign_up_id"] for item in refused])
     admission.enqueue_ranked(
         work,
         activity_id,
@@ -146,12 +146,12 @@ def _refuse_holes(work: Work, activity_id: UUID, accepted: list[dict[str, Any]])
         raise InvalidInput(Issue("/items", "ranks_with_holes", {"missing": missing}))
 
 
-def _note(work: Work, items: list[dict[str, Any]], **more: Any) -> None:
+def _note(work: Work, items: list[dict[str, Any]]) -> None:
     if not items:
         return
     decision = {"decided_at": work.now, "decided_by": work.actor.id, "updated_at": work.now}
     work.session.connection().execute(
-        update(_SIGN_UPS).where(_SIGN_UPS.c.id == bindparam("of")).values({**_DECIDED, **more}),
+        update(_SIGN_UPS).where(_SIGN_UPS.c.id == bindparam("of")).values(_DECIDED),
         [{"of": item["sign_up_id"], "decision_reason": item["reason"], **decision} for item in items],
     )
 
@@ -173,9 +173,9 @@ def _tell(
             refused.append((sign_up.person_id, {**about, "reason": item["reason"]}))
         elif state is SignUpState.WAITLISTED and sign_up.state is not SignUpState.WAITLISTED:
             waiting.append((sign_up.person_id, {**about, "number": str(position)}))
-    audible = QuietHours(activity.quiet_from, activity.quiet_until).next_end(work.now)
+    not_before = audible(activity, work.now)
     for kind, letters in (
         (MessageKind.APPLICATION_REFUSED, refused),
         (MessageKind.APPLICATION_WAITLISTED, waiting),
     ):
-        messages.enqueue_each(work.session, work.now, kind, letters, not_before=audible)
+        messages.enqueue_each(work.session, work.now, kind, letters, not_before=not_before)

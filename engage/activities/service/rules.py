@@ -53,7 +53,6 @@ class Rules:
 
     activity_id: UUID
     version: int
-    title: str
     starts_at: datetime
     ends_at: datetime
     min_age: int | None
@@ -197,12 +196,10 @@ def refuse_conflicts(work: Work, rules: Rules, person_id: UUID) -> None:
 
 def conflicts(work: Work, rules: Rules, person_ids: Sequence[UUID]) -> dict[UUID, DomainError]:
     """Return why their other sign-ups keep people from joining; holds their rows, in the order of ids."""
-    work.session.execute(
-        select(Person.id).where(Person.id.in_(person_ids)).order_by(Person.id).with_for_update(key_share=True)
-    )
+    _lock_people(work, person_ids)
     found: dict[UUID, DomainError] = {}
     if rules.overlap is Overlap.REFUSE:
-        found |= _overlapping(work, rules, person_ids)
+        found |= _overlapping(work, rules, person_ids, HOLDS_PLACE)
     day = day_start(shanghai_day(rules.starts_at))
     week = day - timedelta(days=shanghai_day(rules.starts_at).weekday())
     for limit, begin, days, refusal in (
@@ -216,13 +213,34 @@ def conflicts(work: Work, rules: Rules, person_ids: Sequence[UUID]) -> dict[UUID
     return found
 
 
-def _overlapping(work: Work, rules: Rules, person_ids: Sequence[UUID]) -> dict[UUID, DomainError]:
+def refuse_overlap(work: Work, rules: Rules, person_id: UUID) -> None:
+    """Refuse a confirmed place to who has one elsewhere at the same time by now; holds their row. What is offered elsewhere does not count.
+
+    Raises:
+        Overlaps: they have.
+
+    """
+    _lock_people(work, [person_id])
+    refusal = _overlapping(work, rules, [person_id], (SignUpState.CONFIRMED,)).get(person_id)
+    if refusal is not None:
+        raise refusal
+
+
+def _lock_people(work: Work, person_ids: Sequence[UUID]) -> None:
+    work.session.execute(
+        select(Person.id).where(Person.id.in_(person_ids)).order_by(Person.id).with_for_update(key_share=True)
+    )
+
+
+def _overlapping(
+    work: Work, rules: Rules, person_ids: Sequence[UUID], states: Sequence[SignUpState]
+) -> dict[UUID, DomainError]:
     rows = work.session.execute(
         select(SignUp.person_id, func.min(Activity.title))
         .join(Activity, Activity.id == SignUp.activity_id)
         .where(
             SignUp.person_id.in_(person_ids),
-            SignUp.state.in_(HOLDS_PLACE),
+            SignUp.state.in_(states),
             SignUp.activity_id != rules.activity_id,
             SignUp.ends_at > rules.starts_at,
             SignUp.starts_at < rules.ends_at,

@@ -1,4 +1,4 @@
-"""Signing up and leaving: self, by staff, and what staff note about it."""
+"""Signing up and leaving, and what joining is for whoever else signs people up."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import update
 
-from engage.activities.access import PUBLIC, activity_to_manage
+from engage.activities.access import PUBLIC
 from engage.activities.errors import (
     ActivityCancelled,
     ActivityFull,
@@ -17,19 +17,13 @@ from engage.activities.errors import (
     AlreadyCheckedIn,
     CreditTooLow,
     NoSuchActivity,
-    NoSuchSignUp,
     QueueClosed,
     SignUpClosed,
-    SignUpNotConfirmed,
     SignUpNotOpen,
-    WrongActivityState,
 )
 from engage.activities.models import (
-    Activity,
     ActivityStatus,
-    AdmissionMode,
     CancelCause,
-    CheckIn,
     SignUp,
     SignUpState,
 )
@@ -40,7 +34,6 @@ from engage.activities.queries.overlaps import overlap_with
 from engage.activities.service import admission
 from engage.activities.service.answers import check_answers
 from engage.activities.service.credit import note_late_leave
-from engage.activities.service.review import accept, is_undecided
 from engage.activities.service.rules import (
     Rules,
     check_eligible,
@@ -51,18 +44,13 @@ from engage.activities.service.rules import (
 )
 from engage.core.db import Work
 from engage.core.errors import ConflictingChange, DomainError
-from engage.identity.errors import NoSuchPerson
-from engage.identity.models import Person, PersonStatus
-from engage.messages import service as messages
-from engage.messages.models import MessageKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import date, datetime
 
     from engage.core.db import Context, Look
 
-_ATTEMPTS: Final = 3  # an activity is not edited more often than that between two statements
+_ATTEMPTS: Final = 5  # an activity is not edited more often than that between two statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +68,9 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
     """Sign the caller up: a place, a turn in the queue, or an entry. Repeating it returns the same one.
 
     One statement after the caller is known, which is its own transaction: it is decided by the rules that were read last, and lets nobody
-    in by others than the present ones. More where membership or the person's other sign-ups decide, and for who is refused. A repetition
-    with other answers replaces them while sign-up is open.
+    in by others than the present ones. One statement too where it is full or closed. More where membership or the person's other sign-ups
+    decide, and where the last place or the rules went while the row was waited for. A repetition with other answers replaces them while
+    sign-up is open.
 
     Raises:
         NoSuchActivity: not published.
@@ -103,9 +92,9 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
         if outcome.facts is None or outcome.facts.status not in PUBLIC:
             forget(activity_id)
             raise NoSuchActivity
-        if outcome.facts.version == rules.version and outcome.facts.pools_merged == (not rules.pools):
+        if _are_those_of(rules, outcome.facts):
             _refuse_closed(outcome.facts, look.now)
-            raise refusal or _no_room(outcome.facts, look.now)
+            raise refusal or no_room(outcome.facts, look.now)
         forget(activity_id)
     raise ConflictingChange
 
@@ -116,22 +105,31 @@ def _try(
     """Return what came of letting the caller in, and why not if not; a sign-up that they have already is found in any case."""
     refusal: DomainError | None = None
     try:
-        joining = _joining(look, rules, look.actor, given or [])
+        joining = joining_of(look, rules, look.actor, given or [])
         refusal = CreditTooLow() if joining.held_until else None
         if rules.needs_lock(look.now):
-            return _let_in_locked(look, rules, joining), refusal
-        with look.atomic():
-            return admission.admit(look.db, joining, look.now), refusal
-    except admission.AlreadyIn:
-        pass  # by another connection, at the same moment
+            outcome = _let_in_locked(look, rules, joining)
+        else:
+            outcome = admission.admit(look.db, joining, look.now, look.atomic)
+        if not outcome.missed:
+            return outcome, refusal
+        # Somebody was faster, or the activity is no longer as it was read: what was met is seen anew, to tell which.
+    except admission.AlreadyIn:  # by another connection, at the same moment; unless that has ended by now
+        refusal = ConflictingChange()
     except DomainError as error:
         refusal = error
     return admission.seen(look.db, rules.activity_id, look.actor.id), refusal
 
 
-def _joining(
+def _are_those_of(rules: Rules, facts: Any) -> bool:
+    """Say whether rules are those of the activity as it was met."""
+    return bool(facts.version == rules.version and facts.pools_merged == (not rules.pools))
+
+
+def joining_of(
     look: Context, rules: Rules, person: Any, given: list[dict[str, Any]], *, complete: bool = True
 ) -> admission.Joining:
+    """Return what one person asks to join with, by rules that were read last; see ``check_eligible`` and ``check_answers``."""
     return admission.Joining(
         activity_id=rules.activity_id,
         person_id=person.id,
@@ -143,14 +141,21 @@ def _joining(
 
 
 def _let_in_locked(look: Look, rules: Rules, joining: admission.Joining) -> admission.Outcome:
-    """Let somebody in where more than the activity's row decides: all that does is locked first."""
+    """Let somebody in where more than the activity's row decides: all that does is locked first.
+
+    Who could not be let in anyway waits for no lock; but where places are divided, that is seen only once pools that are due are one.
+    """
+    if not rules.pools:
+        outcome = admission.seen_by(look.db, joining, look.now)
+        if not outcome.missed:
+            return outcome
     with look.database.transaction() as session:
         work = Work(session, look.actor, look.now, look.settings)
         admission.lock(work, rules.activity_id)
-        return _let_in(work, rules, joining)
+        return let_in(work, rules, joining)
 
 
-def _let_in(work: Work, rules: Rules, joining: admission.Joining) -> admission.Outcome:
+def let_in(work: Work, rules: Rules, joining: admission.Joining) -> admission.Outcome:
     """Let somebody into a locked activity."""
     refuse_conflicts(work, rules, joining.person_id)
     if rules.pools:
@@ -159,7 +164,8 @@ def _let_in(work: Work, rules: Rules, joining: admission.Joining) -> admission.O
     return admission.admit(work.session, joining, work.now)
 
 
-def _no_room(facts: Any, now: datetime) -> DomainError:
+def no_room(facts: Any, now: datetime) -> DomainError:
+    """Return why an activity that is open has no place and no turn left."""
     return QueueClosed() if now >= facts.queue_closes_at else ActivityFull()
 
 
@@ -174,11 +180,12 @@ def _wire(look: Look, entry: Entry, outcome: admission.Outcome, answers: dict[st
     return {
         **wire(entry, facts, look.now),
         "answers": sign_ups.listed(answers),
-        "warnings": _warnings(outcome),
+        "warnings": warnings_of(outcome),
     }
 
 
-def _warnings(outcome: admission.Outcome) -> list[dict[str, Any]]:
+def warnings_of(outcome: admission.Outcome) -> list[dict[str, Any]]:
+    """Return what somebody who signs up should know: a place that they have elsewhere at the same time."""
     return [] if outcome.clash is None else [overlap_with(*outcome.clash)]
 
 
@@ -235,160 +242,3 @@ def leave(work: Work, activity_id: UUID) -> None:
     note_late_leave(work, activity_id, sign_up_id)
     declined = state is SignUpState.OFFERED
     admission.end(work, sign_up_id, CancelCause.DECLINED if declined else CancelCause.LEFT)
-
-
-def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[str, Any]]) -> dict[str, Any]:
-    """Sign somebody else up, as staff, also outside the sign-up window; the same rules decide who may come.
-
-    An application, also one that was refused, is accepted by it; whoever has a place or a turn keeps it.
-
-    Raises:
-        NoSuchActivity, NotAllowed: not the caller's to manage.
-        NoSuchPerson: no active person has this id.
-        WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, QueueClosed: it takes nobody now.
-        CreditTooLow: they may only queue, and there is no turn left.
-        ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly, NoPoolForYou: it does not take this person.
-        Overlaps, DailyLimitReached, WeeklyLimitReached: their other sign-ups keep them from it.
-        InvalidInput: answers that do not fit.
-
-    """
-    activity = activity_to_manage(work, activity_id)
-    if activity.status is not ActivityStatus.PUBLISHED:
-        raise WrongActivityState
-    if work.now >= activity.ends_at:
-        raise ActivityOver
-    person = _active_person(work, person_id)
-    found = admission.seen(work.session, activity_id, person_id)
-    if found.mine is not None:
-        if is_undecided(activity, SignUpState(found.mine.mine_state)):
-            accept(work, activity_id, found.mine.mine_id)
-        return {**sign_ups.sign_up_for_staff(work, found.mine.mine_id), "warnings": _warnings(found)}
-    if not activity.pools_merged:
-        admission.fill(work, activity_id)  # pools that are due are one before the rules are read
-    rules = read_rules_now(work, activity_id)
-    joining = _joining(work, rules, person, given, complete=False)
-    got = _let_in(work, rules, replace(joining, added_by=work.actor.id))
-    if got.state is None:
-        raise no_room_for_staff(activity, joining, got.facts, work.now)
-    tell_added(work, activity, {person_id: got.state})
-    return {**sign_ups.sign_up_for_staff(work, got.sign_up_id), "warnings": _warnings(got)}
-
-
-def no_room_for_staff(
-    activity: Activity, joining: admission.Joining, facts: Any, now: datetime
-) -> DomainError:
-    """Return why an activity that is on takes nobody more from its staff."""
-    if activity.admission_mode is AdmissionMode.LOTTERY and not activity.drawn:
-        return SignUpClosed()  # the entries are those that the draw will be checked against
-    if joining.held_until:
-        return CreditTooLow()
-    return _no_room(facts, now)
-
-
-def tell_added(work: Work, activity: Activity, got: Mapping[UUID, SignUpState]) -> None:
-    """Tell people that staff signed them up."""
-    about: dict[str, Any] = {"activity_id": str(activity.id), "title": activity.title}
-    places = [person_id for person_id, state in got.items() if state is SignUpState.CONFIRMED]
-    turns = [person_id for person_id, state in got.items() if state is SignUpState.WAITLISTED]
-    messages.enqueue_all(work.session, work.now, turns, MessageKind.SIGN_UP_WAITLISTED, **about)
-    about["starts_at"] = activity.starts_at.isoformat()
-    messages.enqueue_all(work.session, work.now, places, MessageKind.SIGN_UP_CONFIRMED, **about)
-
-
-def _active_person(work: Work, person_id: UUID) -> Profile:
-    row = work.session.execute(
-        select(Person.id, Person.name, Person.birth_on, Person.hometown_code, Person.current_code).where(
-            Person.id == person_id, Person.status == PersonStatus.ACTIVE
-        )
-    ).one_or_none()
-    if row is None:
-        raise NoSuchPerson
-    return Profile(*row)
-
-
-def cancel_for(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> dict[str, Any]:
-    """Cancel somebody's sign-up, as staff, with a reason they are told; the next in line is promoted.
-
-    Raises:
-        NoSuchActivity, NotAllowed: not the caller's to manage.
-        NoSuchSignUp: not a sign-up of this activity.
-        AlreadyCheckedIn: the person is there.
-        ActivityOver: it is in the figures by now.
-
-    """
-    activity = activity_to_manage(work, activity_id)
-    person_id, state, _ = _of_activity(work, activity_id, sign_up_id)
-    if state is not SignUpState.CANCELLED:
-        if work.now >= activity.ends_at:
-            raise ActivityOver
-        admission.end(work, sign_up_id, CancelCause.STAFF, reason)
-        _tell_ended(work, activity, person_id, reason)
-    return sign_ups.sign_up_for_staff(work, sign_up_id)
-
-
-def _tell_ended(work: Work, activity: Activity, person_id: UUID, reason: str) -> None:
-    messages.enqueue(
-        work.session, work.now, person_id, MessageKind.SIGN_UP_CANCELLED_BY_STAFF,
-        activity_id=str(activity.id), title=activity.title, reason=reason,
-    )  # fmt: skip
-
-
-def _of_activity(
-    work: Work, activity_id: UUID, sign_up_id: UUID
-) -> tuple[UUID, SignUpState, CancelCause | None]:
-    row = work.session.execute(
-        select(SignUp.person_id, SignUp.state, SignUp.cancel_cause).where(
-            SignUp.id == sign_up_id, SignUp.activity_id == activity_id
-        )
-    ).one_or_none()
-    if row is None:
-        raise NoSuchSignUp
-    return row[0], row[1], row[2]
-
-
-def _refuse_present(work: Work, sign_up_id: UUID) -> None:
-    # The row first: a check-in on its way holds a share of it (check_in.py), so it is either seen here or refused there.
-    work.session.execute(select(SignUp.id).where(SignUp.id == sign_up_id).with_for_update())
-    if work.session.scalar(select(exists().where(CheckIn.sign_up_id == sign_up_id))):
-        raise AlreadyCheckedIn
-
-
-def excuse(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> dict[str, Any]:
-    """Note that a confirmed person has a good reason not to come; before the start the place goes to the next in line.
-
-    Repeating it changes nothing.
-
-    Raises:
-        NoSuchActivity, NotAllowed: not the caller's to manage.
-        WrongActivityState: drafted, cancelled or summarised.
-        NoSuchSignUp: not a live sign-up of this activity.
-        SignUpNotConfirmed: it holds no place.
-        AlreadyCheckedIn: the person is there.
-
-    """
-    activity = activity_to_manage(work, activity_id)
-    if activity.status is not ActivityStatus.PUBLISHED:
-        raise WrongActivityState
-    person_id, state, cause = _of_activity(work, activity_id, sign_up_id)
-    if cause is CancelCause.EXCUSED:
-        return sign_ups.sign_up_for_staff(work, sign_up_id)
-    if state is SignUpState.CANCELLED:
-        raise NoSuchSignUp
-    if state is not SignUpState.CONFIRMED:
-        raise SignUpNotConfirmed
-    if work.now < activity.starts_at:
-        admission.end(work, sign_up_id, CancelCause.EXCUSED, reason)
-        _tell_ended(work, activity, person_id, reason)
-    else:
-        _note_excuse(work, sign_up_id, reason)
-    return sign_ups.sign_up_for_staff(work, sign_up_id)
-
-
-def _note_excuse(work: Work, sign_up_id: UUID, reason: str) -> None:
-    _refuse_present(work, sign_up_id)
-    work.session.execute(
-        update(SignUp)
-        .where(SignUp.id == sign_up_id)
-        .values(updated_at=work.now, excused_at=work.now, excused_by=work.actor.id, excuse_reason=reason)
-        .execution_options(synchronize_session=False)
-    )

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 
 from engage.activities.access import activity_to_manage
 from engage.activities.models import (
@@ -26,7 +26,7 @@ from engage.activities.models import (
     SignUp,
     SignUpState,
 )
-from engage.activities.service import admission, hours
+from engage.activities.service import admission, hours, transitions
 from engage.activities.service.codes import (
     CHECK_OUT_AFTER,
     CLOCK_TOLERANCE,
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from engage.core.db import Work
 
 _ADMITTED: Final = (SignUpState.CONFIRMED, SignUpState.WALK_IN)
-_SIGN_UPS: Final[Any] = SignUp.__table__
 _CHECK_INS: Final[Any] = CheckIn.__table__
 _MERGED: Final = ("arrived_at", "left_at", "method", "claimed_at", "checked_in_by", "updated_at")
 _SET_OVER_CAPACITY: Final = (
@@ -214,22 +213,8 @@ def _let_in(door: _Door) -> bool:
         if entry.walks_in and entry.state is not SignUpState.WALK_IN
     }
     change = [entry.sign_up_id for entry in arrivals.values() if entry.sign_up_id is not None]
-    if change:
-        work.session.execute(
-            update(SignUp)
-            .where(SignUp.id.in_(change))
-            .values(
-                state=SignUpState.WALK_IN,
-                pool=None,
-                held_until=None,
-                offer_expires_at=None,
-                updated_at=work.now,
-            )
-            .execution_options(synchronize_session=False)
-        )
     added = [_walk_in(work, activity, person_id, arrivals[person_id]) for person_id in _without(arrivals)]
-    if added:
-        work.session.execute(insert(_SIGN_UPS), added)
+    transitions.walk_in(work, change, added)
     return any(entry.state is SignUpState.OFFERED for entry in arrivals.values())
 
 
@@ -243,12 +228,9 @@ def _walk_in(work: Work, activity: Activity, person_id: UUID, entry: _Entry) -> 
         "id": entry.sign_up_id,
         "activity_id": activity.id,
         "person_id": person_id,
-        "state": SignUpState.WALK_IN,
         "answers": {},
         "starts_at": activity.starts_at,
         "ends_at": activity.ends_at,
-        "created_at": work.now,
-        "updated_at": work.now,
         "added_by": work.actor.id,
     }
 
