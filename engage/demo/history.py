@@ -10,7 +10,16 @@ from sqlalchemy import select
 from engage.activities.errors import ActivityFull, AgeNotAllowed, CountyNotAllowed, MembersOnly
 from engage.activities.models import CheckIn, Decision, ScanKind, SignUp, SignUpState
 from engage.activities.schemas.activity import ActivityIn
-from engage.activities.service import feedback, lifecycle, preview, projects, review, sign_up, uploads
+from engage.activities.service import (
+    by_staff,
+    feedback,
+    lifecycle,
+    preview,
+    projects,
+    review,
+    sign_up,
+    uploads,
+)
 from engage.core import clock
 from engage.core.db import Version
 from engage.core.imports import data_rows
@@ -291,7 +300,7 @@ def _look_back(stage: Stage, event: Event, activity_id: UUID, host: Resident) ->
             stars, words = draw.pick(_PRAISE, *key, "stars")
             feedback.give_feedback(stage.work(people[person_id], later), activity_id, stars, words)
         elif not was_there and draw.chance(_EXCUSED_PERCENT, *key, "excused"):
-            sign_up.excuse(stage.work(host, later), activity_id, sign_up_id, draw.pick(_EXCUSES, *key))
+            by_staff.excuse(stage.work(host, later), activity_id, sign_up_id, draw.pick(_EXCUSES, *key))
     if event.story is Story.PAST:
         there = sum(was_there for _, _, was_there in rows)
         words = f"报名成功 {len(rows)} 人，到场 {there} 人。{event.summary}活动顺利结束。"
