@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import pytest
 from counting import count_statements
+from sqlalchemy import update
 
-from engage.activities.models import Attendance, CancelCause, SignUpState
+from engage.activities.models import AdmissionMode, Attendance, CancelCause, SignUp, SignUpState
 from engage.activities.queries.exports import ATTENDANCES, STATES
 from engage.core import ids
 from engage.orgs.models import Role
@@ -30,7 +31,7 @@ def table(answer):
 
 
 @pytest.fixture
-def held(frozen, make, as_user):
+def held(frozen, make, as_user, database):
     """An activity that is over, with every kind of sign-up, and its officer."""
 
     class Held:
@@ -42,6 +43,7 @@ def held(frozen, make, as_user):
             ends_at=frozen.now - timedelta(hours=1),
             sign_up_closes_at=frozen.now - timedelta(hours=3),
             waitlist_capacity=50,
+            admission_mode=AdmissionMode.REVIEW,
             questions=QUESTIONS,
         )
         url = f"/v1/activities/{activity.id}/sign-ups"
@@ -59,7 +61,10 @@ def held(frozen, make, as_user):
     sign_up("请假", excused_at=starts_at, excuse_reason="孩子生病")
     make.check_in(sign_up("加入", state=SignUpState.WALK_IN), arrived_at=starts_at)
     sign_up("排队", state=SignUpState.WAITLISTED)
-    sign_up("先排队", state=SignUpState.WAITLISTED, rank=7)
+    ranked = sign_up("先排队", state=SignUpState.APPLIED)
+    with database.transaction() as session:  # as a reviewer does it
+        values = {"state": SignUpState.WAITLISTED, "rank": 7}
+        session.execute(update(SignUp).where(SignUp.id == ranked.id).values(values))
     sign_up("等待", state=SignUpState.APPLIED)
     sign_up("未过", state=SignUpState.REFUSED, decision_reason="材料不全")
     sign_up("离开", state=SignUpState.CANCELLED, cancel_cause=CancelCause.LEFT)

@@ -8,14 +8,13 @@ from uuid import UUID
 from sqlalchemy import select
 
 from engage.activities.models import Activity, Attendance, CheckInMethod, SignUpState
-from engage.activities.queries.sign_ups import list_sign_ups
+from engage.activities.queries.sign_ups import every_sign_up
 from engage.core.sheets import as_csv
 from engage.identity.models import Gender
 
 if TYPE_CHECKING:
     from engage.core.db import Context
 
-_ALL_ROWS: Final = 2**31 - 2
 STATES: Final = {
     SignUpState.APPLIED: "待审核或待抽签",
     SignUpState.REFUSED: "未通过",
@@ -48,10 +47,10 @@ def export_sign_ups(look: Context, activity_id: UUID, state: SignUpState | None)
         NotAllowed: the caller is not its staff.
 
     """
-    page = list_sign_ups(look, activity_id, {"state": state, "cursor": None, "limit": _ALL_ROWS})
+    items = every_sign_up(look, activity_id, state)
     questions = look.db.scalar(select(Activity.questions).where(Activity.id == activity_id)) or []
     labels = {question["id"]: question["label"] for question in questions}
-    return as_csv([(*_COLUMNS, *labels.values()), *(_cells(item, labels) for item in page.items)])
+    return as_csv([(*_COLUMNS, *labels.values()), *(_cells(item, labels) for item in items)])
 
 
 def _cells(item: dict[str, Any], labels: dict[str, str]) -> list[Any]:
