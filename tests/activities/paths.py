@@ -107,7 +107,7 @@ class Stage:
         drawing.commit_to_seed(work, draw)
         session.add(draw)
         session.flush()
-        drawing._close(work, draw)
+        drawing.close_entries(work, draw)
 
     def body(self, capacity: int) -> dict[str, Any]:
         more = capacity - self.activity.capacity

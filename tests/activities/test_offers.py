@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from engage.activities.models import Activity, SignUp
-from engage.activities.service import due
+from engage.activities.service import due, transitions
 from engage.activities.service.due import advance_due
 from engage.core import ids
 from engage.core.clock import SHANGHAI
@@ -246,7 +246,7 @@ def test_an_activity_that_cannot_be_settled_does_not_stop_the_others(queue, froz
     def fail(*_):
         raise IntegrityError("UPDATE", {}, Exception("constraint"))
 
-    monkeypatch.setattr(due, "_expire_offers", fail)
+    monkeypatch.setattr(transitions, "expire_offers", fail)
     assert due.expire_offers(database) == 0
     monkeypatch.undo()
     assert due.expire_offers(database) == 1
