@@ -131,7 +131,8 @@ def let_happen(database, world, pasts):
                 session.execute(
                     insert(SignUp).values(
                         id=sign_up_id, activity_id=activity_id, person_id=world.people[turn.person], state=turn.state, answers={},
-                        starts_at=past.start, ends_at=past.start + past.length, created_at=now, updated_at=now,
+                        starts_at=past.start, ends_at=past.start + past.length, updated_at=now,
+                        created_at=LONG_AGO - timedelta(days=1) if turn.state is SignUpState.WAITLISTED else now,
                         cancelled_at=now if ended else None,
                         cancel_cause=(CancelCause.EXCUSED if turn.excused else CancelCause.LEFT) if ended else None,
                         excused_at=now if turn.excused and turn.state is SignUpState.CONFIRMED else None,
