@@ -213,9 +213,10 @@ class _AtOnce:
     def _checked(self, result: PGresult) -> PGresult:
         if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
             return result
-        if self._pgconn.status == ConnStatus.BAD:
-            raise OperationalError(result.get_error_message())
-        raise errors.error_from_result(result)
+        if self._pgconn.status != ConnStatus.BAD and result.error_field(DiagnosticField.SQLSTATE):
+            raise errors.error_from_result(result)
+        self._pgconn.finish()  # no words of the server: it is out of reach, even where libpq has not noticed yet
+        raise OperationalError(result.get_error_message())
 
 
 def _fetch(connection: Connection, plan: _Plan, parameters: Any) -> list[Any]:

@@ -25,7 +25,6 @@ from sqlalchemy.exc import IntegrityError
 
 from engage.activities.errors import ActivityFull, AlreadyCheckedIn
 from engage.activities.models import UNRANKED, Activity, CancelCause, SignUp, SignUpState
-from engage.activities.queries.entry import turns_of
 from engage.activities.service.filling import fill
 from engage.activities.service.joining import JOIN_AT_ONCE, JOIN_NOW, LOOK_FIRST, SEEN, Met
 from engage.core import ids
@@ -93,6 +92,10 @@ _RANK: Final = (
             **{name: bindparam(name) for name in ("decided_at", "decided_by", "updated_at")},
         }
     )
+)
+
+_NUMBER: Final = (
+    update(_SIGN_UPS).where(_SIGN_UPS.c.id == bindparam("of")).values(joined_position=bindparam("turn"))
 )
 
 
@@ -298,13 +301,15 @@ def enqueue_ranked(
 
 def number_turns(work: Work, activity_id: UUID) -> None:
     """Keep for those who came into the queue of a locked activity otherwise than by joining it which number they have there."""
-    turns = turns_of(activity_id)
-    work.session.execute(
-        update(SignUp)
-        .where(SignUp.activity_id == activity_id, SignUp.id == turns.c.id, SignUp.joined_position.is_(None))
-        .values(joined_position=turns.c.turn)
-        .execution_options(synchronize_session=False)
+    # Counted here: a planner that knows nothing yet of the new queue joins it to its own numbers row by row.
+    queue = work.session.execute(
+        select(SignUp.id, SignUp.joined_position)
+        .where(SignUp.activity_id == activity_id, SignUp.state == SignUpState.WAITLISTED)
+        .order_by(SignUp.rank, SignUp.seq)
     )
+    new = [{"of": row.id, "turn": turn} for turn, row in enumerate(queue, 1) if row.joined_position is None]
+    if new:
+        work.session.connection().execute(_NUMBER, new)
 
 
 def _queue(work: Work, activity_id: UUID) -> tuple[int, int, int]:
