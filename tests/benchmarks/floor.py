@@ -131,8 +131,7 @@ class Floor:
         row = [self._db.replay(statement, values) for statement in _PLAN["sql"]["detail"]][-1][0]
         (
             summary, org_id, org, county_codes, questions, service_minutes, status_reason, closing_summary, version, *terms,
-            can_manage, sign_up_id, state, turn, created_at, _, offer_expires_at, held_until, decision_reason, checked_in_at,
-            _, _,
+            can_manage, _, sign_up_id, state, turn, created_at, held_until, _, offer_expires_at, decision_reason, checked_in_at, _,
         ) = row[23:]  # fmt: skip
         mine = None
         if sign_up_id is not None:
