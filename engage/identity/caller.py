@@ -13,7 +13,7 @@ from flask import current_app
 from flask_jwt_extended import JWTManager, create_access_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import PyJWTError
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, select, true
 
 from engage.core import clock
 from engage.core.config import TokenAlgorithm
@@ -25,13 +25,16 @@ from engage.identity.errors import AccountClosed, AccountSuspended, SessionEnded
 from engage.identity.models import AuthSession, Person
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime, timedelta
 
     from flask import Flask
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
     from sqlalchemy.orm import Session
+    from sqlalchemy.sql.selectable import TextualSelect
 
     from engage.core.config import Settings
+    from engage.core.db import Look
     from engage.core.errors import DomainError
     from engage.identity.service import OpenSession
 
@@ -167,22 +170,74 @@ class _Anyone:
         return Visitor(identity.person_id if identity else None)
 
 
+_WHO: Final = (
+    Person.id,
+    AuthSession.id,
+    Person.name,
+    Person.birth_on,
+    Person.hometown_code,
+    Person.current_code,
+    Person.status,
+    AuthSession.ended_at,
+    AuthSession.expires_at,
+)
 _MEMBER: Final = Prepared(
-    select(
-        Person.id,
-        AuthSession.id,
-        Person.name,
-        Person.birth_on,
-        Person.hometown_code,
-        Person.current_code,
-        Person.status,
-        AuthSession.ended_at,
-        AuthSession.expires_at,
-    )
+    select(*_WHO)
     .select_from(Person)
     .join(AuthSession, AuthSession.person_id == Person.id)
     .where(Person.id == bindparam("person_id"), AuthSession.id == bindparam("session_id"))
 )
+
+
+def who_beside(statement: TextualSelect) -> Select[Any]:
+    """Return the statement that reads who calls and, beside it, what another one finds, if anything: see ``Claim.member_beside``."""
+    found = statement.subquery("found")
+    return (
+        select(*_WHO, *found.c)
+        .select_from(Person)
+        .join(AuthSession, AuthSession.person_id == Person.id)
+        .outerjoin(found, true())
+        .where(Person.id == bindparam("person_id"), AuthSession.id == bindparam("session_id"))
+    )
+
+
+def _member_of(row: tuple[Any, ...] | None, now: datetime) -> Member:
+    """Return who a row of ``_WHO`` is.
+
+    Raises:
+        SessionEnded: there is no such session, or it has ended.
+        AccountSuspended, AccountClosed: the account may not be used.
+
+    """
+    if row is None:
+        raise SessionEnded
+    person_id, session_id, name, birth_on, hometown_code, current_code, status, ended_at, expires_at = row
+    refuse_inactive(status)
+    if ended_at is not None or expires_at <= now:
+        raise SessionEnded
+    return Member(person_id, session_id, name, birth_on, hometown_code, current_code)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Somebody who has shown a good token. Whether they are a member is to be read before anything is done for them."""
+
+    id: UUID
+    session_id: UUID
+
+    def member(self, look: Look) -> Member:
+        """Read who they are. One statement; raises as ``_member_of``."""
+        return _member_of(_MEMBER.one_or_none(look.db, self._values()), look.now)
+
+    def member_beside(
+        self, look: Look, statement: Prepared[Any], values: Mapping[str, Any]
+    ) -> tuple[Member, tuple[Any, ...]]:
+        """Read who they are and what a statement made by ``who_beside`` finds, in one statement; raises as ``_member_of``."""
+        row = statement.one_or_none(look.db, {**values, **self._values()})
+        return _member_of(row and row[: len(_WHO)], look.now), row[len(_WHO) :] if row else ()
+
+    def _values(self) -> dict[str, Any]:
+        return {"person_id": self.id, "session_id": self.session_id}
 
 
 class _Member:
@@ -205,14 +260,15 @@ class _Member:
         return identity
 
     def load(self, db: Connection | Session, identity: Identity, now: datetime) -> Member:
-        row = _MEMBER.one_or_none(db, {"person_id": identity.person_id, "session_id": identity.session_id})
-        if row is None:
-            raise SessionEnded
-        person_id, session_id, name, birth_on, hometown_code, current_code, status, ended_at, expires_at = row
-        refuse_inactive(status)
-        if ended_at is not None or expires_at <= now:
-            raise SessionEnded
-        return Member(person_id, session_id, name, birth_on, hometown_code, current_code)
+        values = {"person_id": identity.person_id, "session_id": identity.session_id}
+        return _member_of(_MEMBER.one_or_none(db, values), now)
+
+
+class _Claimed(_Member):
+    """A member, whom the use case itself reads with its first statement: for presses that come by the thousand."""
+
+    def load(self, _db: Connection | Session, identity: Identity, _now: datetime) -> Any:
+        return Claim(identity.person_id, identity.session_id)
 
 
 class _Guest:
@@ -232,4 +288,5 @@ class _Guest:
 
 anyone: Final = _Anyone()
 member: Final = _Member()
+claimed: Final = _Claimed()
 guest: Final = _Guest()

@@ -8,15 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 from counting import count_statements
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from engage.activities.models import Activity, ActivityStatus, CancelCause, SignUpState
+from engage.activities.models import Activity, ActivityStatus, CancelCause, SignUp, SignUpState
 from engage.activities.service import admission, rules
 from engage.activities.service import sign_up as service
-from engage.core import ids
+from engage.core import clock, ids
 from engage.core.db import Work
-from engage.identity.models import PersonStatus
+from engage.identity.models import AuthSession, Person, PersonStatus
 from engage.messages.models import OutboxEntry
 from engage.orgs.models import MembershipStatus, Role
 
@@ -308,7 +308,33 @@ def test_a_full_activity_is_refused_without_touching_it(app, as_user, make):
     client = as_user(make.person().id)
     with count_statements(app) as sent:
         assert client.put(url(activity), json={}).json["code"] == "activity_full"
-    assert len(sent) == 2
+    assert len(sent) == 1  # who calls, and what they meet
+
+
+@pytest.mark.parametrize("capacity", [1, 5])
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        (update(Person).values(status=PersonStatus.SUSPENDED), (403, "account_suspended")),
+        (update(Person).values(status=PersonStatus.CLOSED), (403, "account_closed")),
+        (update(AuthSession).values(ended_at=clock.now()), (401, "session_ended")),
+        (update(AuthSession).values(expires_at=clock.now()), (401, "session_ended")),
+    ],
+)
+def test_who_may_not_call_learns_nothing_and_gets_nothing(
+    app, as_user, make, database, capacity, change, answer
+):
+    """Also where the rules are known, so that who calls and what they meet is read at once."""
+    activity, person = make.activity(capacity=capacity, waitlist_capacity=0), make.person()
+    as_user(make.person().id).put(url(activity), json={})
+    client = as_user(person.id)
+    whose = Person.id if change.table.name == "person" else AuthSession.person_id
+    with database.transaction() as session:
+        session.execute(change.where(whose == person.id))
+    refused = client.put(url(activity), json={})
+    assert (refused.status_code, refused.json["code"]) == answer
+    with database.reading() as connection:
+        assert connection.scalar(select(func.count()).select_from(SignUp)) == 1
 
 
 def test_a_repetition_after_the_end_tells_what_became_of_it(as_user, make, frozen):

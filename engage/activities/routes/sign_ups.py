@@ -52,7 +52,7 @@ from engage.activities.service import excuse as excuses
 from engage.activities.service import sign_up as service
 from engage.core.errors import ConflictingChange, NotAllowed
 from engage.core.http import Api, Binary, Mode
-from engage.identity.caller import member
+from engage.identity.caller import claimed, member
 from engage.identity.errors import NoSuchPerson, ProfileIncomplete
 from engage.orgs.caller import staff
 
@@ -69,7 +69,7 @@ _NOT_FOR_YOU: Final = (
 
 
 @api.operation(
-    "PUT", "/activities/{activity_id}/sign-up", access=member, zh="报名", body=SignUpIn, returns=SignUpOut, mode=Mode.STATEMENT,
+    "PUT", "/activities/{activity_id}/sign-up", access=claimed, zh="报名", body=SignUpIn, returns=SignUpOut, mode=Mode.STATEMENT,
     refuses=[NoSuchActivity, ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, QueueClosed, ConflictingChange, CreditTooLow, *_NOT_FOR_YOU],
 )  # fmt: skip
 def sign_up(look: Look, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def sign_up(look: Look, activity_id: UUID, body: dict[str, Any]) -> dict[str, An
 
     可安全重复：重复提交返回同一个名额。Safe to repeat: a repetition returns the same place.
     """
-    return service.sign_up(look, activity_id, body["answers"])
+    return service.sign_up_claimed(look, activity_id, body["answers"])
 
 
 @api.operation(

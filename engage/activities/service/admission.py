@@ -26,7 +26,7 @@ from sqlalchemy.exc import IntegrityError
 from engage.activities.errors import ActivityFull, AlreadyCheckedIn
 from engage.activities.models import UNRANKED, Activity, CancelCause, SignUp, SignUpState
 from engage.activities.service.filling import fill
-from engage.activities.service.joining import JOIN_AT_ONCE, JOIN_NOW, LOOK_FIRST, SEEN, Met
+from engage.activities.service.joining import JOIN_AT_ONCE, JOIN_NOW, LOOK_FIRST, SEEN, WHO_MEETS, Met
 from engage.core import ids
 from engage.core.db import UtcDateTime
 from engage.core.prepared import Prepared
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
-    from engage.core.db import Work
+    from engage.core.db import Look, Work
+    from engage.identity.caller import Member
     from engage.messages.models import MessageKind
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "enqueue_ranked",
     "fill",
     "lock",
+    "met_beside",
     "number_turns",
     "seen",
     "seen_by",
@@ -182,6 +184,21 @@ def seen_by(db: Connection | Session, joining: Joining, now: datetime) -> Outcom
     values = _values(joining, joining.person_id, now)
     met = LOOK_FIRST[joining.pools > 0].one_or_none(db, values)
     return _outcome(joining.person_id, met, joining.answers)
+
+
+def met_beside(look: Look, activity_id: UUID, version: int) -> tuple[Member, Outcome]:
+    """Return who calls and what joining an undivided activity would meet; ``missed``: it would take them. One statement.
+
+    Raises:
+        SessionEnded, AccountSuspended, AccountClosed: they may not call.
+
+    """
+    values = {
+        "activity_id": activity_id, "version": version, "by_staff": False, "held_until": None, "now": look.now,
+    }  # fmt: skip
+    member, found = look.actor.member_beside(look, WHO_MEETS, values)
+    met = Met(*found) if found and found[0] is not None else None
+    return member, _outcome(member.id, met, {})
 
 
 def _values(joining: Joining, sign_up_id: UUID, now: datetime) -> dict[str, Any]:

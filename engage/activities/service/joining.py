@@ -15,6 +15,7 @@ from engage.activities.models import MAX_APPLICATIONS
 from engage.activities.queries.overlaps import CLASH
 from engage.core.db import UtcDateTime
 from engage.core.prepared import Prepared
+from engage.identity.caller import who_beside
 
 if TYPE_CHECKING:
     from sqlalchemy import TextClause
@@ -174,7 +175,8 @@ def _for_sqlite(*, divided: bool) -> TextualSelect:
 
 def _look(takes: str) -> TextualSelect:
     return _met(
-        f"WITH {_SEEN}, clash AS ({CLASH}) SELECT {_COLUMNS}, {takes}, NULL, NULL {_FROM} WHERE activity.id = :activity_id"
+        f"WITH {_SEEN}, clash AS ({CLASH}) SELECT {_COLUMNS}, {takes} AS takes, NULL AS joined_state, NULL AS joined_position"
+        f" {_FROM} WHERE activity.id = :activity_id"
     )
 
 
@@ -233,4 +235,6 @@ SEEN: Final = Prepared(_look("NULL"), Met)
 # On PostgreSQL all of it is one round trip. On SQLite, whose one writer is waited for, joining follows a look at whether it has a chance.
 JOIN_AT_ONCE: Final = {divided: Prepared(_for_postgresql(divided=divided), Met) for divided in (False, True)}
 LOOK_FIRST: Final = {divided: Prepared(_look_first(divided=divided), Met) for divided in (False, True)}
+# The same look where places are not divided, beside who calls: whoever gets nothing, and whoever repeats themselves, is answered by it.
+WHO_MEETS: Final = Prepared({name: who_beside(look) for name, look in _look_first(divided=False).items()})
 JOIN_NOW: Final = {divided: Prepared(_for_sqlite(divided=divided)) for divided in (False, True)}

@@ -81,6 +81,11 @@ class Rules:
 _rules: dict[UUID, Rules] = {}
 
 
+def known_rules(activity_id: UUID) -> Rules | None:
+    """Return what an activity asked when it was read last, if it was; see ``forget``."""
+    return _rules.get(activity_id)
+
+
 def rules_of(look: Context, activity_id: UUID) -> Rules:
     """Return what an activity asks, perhaps as it was a moment ago; see ``forget``.
 

@@ -38,6 +38,7 @@ from engage.activities.service.rules import (
     Rules,
     check_eligible,
     forget,
+    known_rules,
     read_rules_now,
     refuse_conflicts,
     rules_of,
@@ -97,6 +98,31 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
             raise refusal or no_room(outcome.facts, look.now)
         forget(activity_id)
     raise ConflictingChange
+
+
+def sign_up_claimed(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """Sign up somebody who has shown a token: see ``sign_up``. One statement more than that only for whom it lets in.
+
+    Who they are and what they would meet is read at once; that answers whoever has signed up already, and whoever comes too early, too late
+    or finds no room.
+
+    Raises:
+        SessionEnded, AccountSuspended, AccountClosed: they may not call.
+
+    """
+    rules = known_rules(activity_id)
+    if rules is None or rules.pools or look.settings.credit:
+        return sign_up(replace(look, actor=look.actor.member(look)), activity_id, given)
+    member, outcome = admission.met_beside(look, activity_id, rules.version)
+    look = replace(look, actor=member)
+    if outcome.mine is not None:
+        return _again(look, outcome, given)
+    facts = outcome.facts
+    if facts is not None and facts.status in PUBLIC and _are_those_of(rules, facts) and not outcome.missed:
+        _refuse_closed(facts, look.now)
+        joining_of(look, rules, member, given or [])
+        raise no_room(facts, look.now)
+    return sign_up(look, activity_id, given)
 
 
 def _try(
