@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -66,8 +67,8 @@ def demo(folder: Path, port: int, wechat_port: int | None, *, reset: bool) -> No
     place.refuse_unfinished()
     children = Children(_environment(place, *ports))
     try:
-        with _signals_interrupt():
-            _run(place, children, *ports)
+        with _signals_interrupt() as asked:
+            _run(place, children, asked, *ports)
     except KeyboardInterrupt:
         click.echo("\n正在停止…… Stopping …")
     finally:
@@ -78,17 +79,21 @@ def demo(folder: Path, port: int, wechat_port: int | None, *, reset: bool) -> No
 
 
 @contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Let every signal that asks for an end arrive like Ctrl-C, once; while we end, further ones are ignored."""
+def _signals_interrupt() -> Iterator[Event]:
+    """Let every signal that asks for an end arrive like Ctrl-C, and yield what tells that one came; further ones are ignored while we end."""
+    asked = Event()
 
     def interrupt(*_: object) -> None:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        asked.set()
         raise KeyboardInterrupt
 
     for number in _SIGNALS:
         signal.signal(number, interrupt)
-    yield
+    try:
+        yield asked
+    finally:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _environment(place: DemoFolder, port: int, wechat_port: int) -> dict[str, str]:
@@ -111,8 +116,8 @@ def _environment(place: DemoFolder, port: int, wechat_port: int) -> dict[str, st
     }
 
 
-def _run(place: DemoFolder, children: Children, port: int, wechat_port: int) -> None:
-    say = _progress()
+def _run(place: DemoFolder, children: Children, asked: Event, port: int, wechat_port: int) -> None:
+    say = _progress(asked)
     settings = Settings.from_env(_environment(place, port, wechat_port))
     children.start("fake-wechat", place.log("wechat"), "fake-wechat", "--port", str(wechat_port))
     bring_to_head(settings)
@@ -149,10 +154,12 @@ def _fill(place: DemoFolder, database: Database, say: Callable[[str, str], None]
         )
 
 
-def _progress() -> Callable[[str, str], None]:
+def _progress(asked: Event) -> Callable[[str, str], None]:
     started = time.monotonic()
 
     def say(zh: str, en: str) -> None:
+        if asked.is_set():  # and the exception was lost: it fell into a destructor
+            raise KeyboardInterrupt
         click.echo(f"[{time.monotonic() - started:5.1f} s] {zh} · {en}")
         sys.stdout.flush()
 
