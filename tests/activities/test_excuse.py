@@ -273,6 +273,20 @@ def test_staff_excuse_only_who_has_a_place(frozen, make, as_user):
         sign_up = make.sign_up(activity, state=state)
         answer = officer.post(f"/v1/activities/{activity.id}/sign-ups/{sign_up.id}/excuse", json=REASON)
         assert (answer.status_code, answer.json["code"]) == (409, "sign_up_not_confirmed")
+    ended = make.sign_up(activity, state=SignUpState.CANCELLED)
+    answer = officer.post(f"/v1/activities/{activity.id}/sign-ups/{ended.id}/excuse", json=REASON)
+    assert (answer.status_code, answer.json["code"]) == (404, "no_such_sign_up")
+
+
+def test_staff_cannot_excuse_who_is_there(frozen, make, as_user):
+    org = make.org()
+    activity = make.activity(org)
+    there = make.sign_up(activity)
+    make.check_in(there)
+    frozen.set(activity.starts_at)
+    officer = as_user(make.staff(Role.OFFICER, org=org).id)
+    answer = officer.post(f"/v1/activities/{activity.id}/sign-ups/{there.id}/excuse", json=REASON)
+    assert (answer.status_code, answer.json["code"]) == (409, "already_checked_in")
 
 
 def test_no_points_are_lost_by_an_excuse_but_by_leaving_after_the_deadline(
