@@ -11,11 +11,12 @@ interpreter to another thread each time, some six times for a statement.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast, overload
 
-from psycopg import OperationalError, RawCursor, errors
+from psycopg import OperationalError, errors
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatus
 from sqlalchemy.exc import DBAPIError
@@ -36,8 +37,8 @@ Convert = Callable[[Any], Any]
 # memory, hence the bound.
 _KEPT: Final = "engage.statements"
 _MOST_KEPT: Final = 48
-# With its cursors for plain SQL this driver needs not look for values in a statement, each time anew when it is long.
-_RAW: Final = "psycopg"
+_PSYCOPG: Final = "psycopg"
+_NUMBERS: Final = itertools.count(1)
 _NOT_PREPARED: Final = b"26000"
 
 
@@ -96,6 +97,7 @@ class Prepared(Generic[R]):
 class _Plan:
     """What is known about a statement on one dialect."""
 
+    number: int  # names it at the server
     sql: str
     given: list[tuple[str, Convert | None]]
     columns: list[Any]
@@ -139,7 +141,7 @@ def _compiler(base: Any) -> Any:
 
 def _plan(statement: Any, dialect: Dialect, make: Convert | None) -> _Plan:
     words: Any = dialect
-    if dialect.driver == _RAW:
+    if dialect.driver == _PSYCOPG:
         words = cast("type[DefaultDialect]", type(dialect))(paramstyle="numeric_dollar")
     compiled: SQLCompiler = _compiler(dialect.statement_compiler)(words, statement)
     if compiled.insert_prefetch or compiled.update_prefetch:
@@ -151,6 +153,7 @@ def _plan(statement: Any, dialect: Dialect, make: Convert | None) -> _Plan:
         for bind, name in compiled.bind_names.items()
     }
     return _Plan(
+        number=next(_NUMBERS),
         sql=str(compiled),
         given=[(name, converters[name]) for name in compiled.positiontup or ()],
         columns=_columns(statement),
@@ -175,13 +178,13 @@ class _Sent(Protocol):
 class _AtOnce:
     """A statement prepared on a connection of psycopg: sent, waited for and read by libpq."""
 
-    def __init__(self, connection: psycopg.Connection[Any], sql: str, name: bytes, parameters: int) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], plan: _Plan) -> None:
         self._connection = connection
         self._pgconn = connection.pgconn
-        self._name = name
+        self._name = b"engage_%d" % plan.number
         self._transformer = Transformer(connection)
-        self._formats = [PyFormat.TEXT] * parameters
-        self._prepare(sql)
+        self._formats = [PyFormat.TEXT] * len(plan.given)
+        self._prepare(plan.sql)
 
     @property
     def description(self) -> list[tuple[str, int]]:
@@ -196,6 +199,12 @@ class _AtOnce:
             self._prepare(sql)
             result = self._pgconn.exec_prepared(self._name, values)
         self._result = self._checked(result)
+
+    def forget(self) -> None:
+        """Let the server forget the statement, if it has not yet."""
+        result = self._pgconn.exec_(b"DEALLOCATE " + self._name)
+        if result.error_field(DiagnosticField.SQLSTATE) != _NOT_PREPARED:
+            self._checked(result)
 
     def fetchall(self) -> list[Any]:
         self._transformer.set_pgresult(self._result)
@@ -237,15 +246,15 @@ def _fetch(connection: Connection, plan: _Plan, parameters: Any) -> list[Any]:
 
 
 def _sent(connection: Connection, plan: _Plan, kept: dict[str, _Sent]) -> _Sent:
+    """Return a statement as this connection sends it from now on; the oldest makes room for it."""
     driver: Any = connection.connection.dbapi_connection
-    if connection.dialect.driver != _RAW:
-        sent: _Sent = driver.cursor()
-    elif len(kept) < _MOST_KEPT:
-        sent = _AtOnce(driver, plan.sql, b"engage_%d" % len(kept), len(plan.given))
-    else:
-        sent = RawCursor(driver)
-    if len(kept) < _MOST_KEPT:
-        kept[plan.sql] = sent
+    if len(kept) >= _MOST_KEPT:
+        sql, oldest = next(iter(kept.items()))
+        if isinstance(oldest, _AtOnce):
+            oldest.forget()
+        del kept[sql]
+    sent = _AtOnce(driver, plan) if connection.dialect.driver == _PSYCOPG else driver.cursor()
+    kept[plan.sql] = sent
     return sent
 
 

@@ -128,13 +128,19 @@ def test_more_than_one_row_is_not_none_or_one(database):
         Prepared(two).one_or_none(connection, {})
 
 
-def test_a_connection_keeps_few_statements(database):
+def test_a_connection_keeps_few_statements_and_those_used_last(database):
+    statements = [Prepared(select(literal(f"{number}").label(f"n{number}"))) for number in range(60)]
     with database.reading() as connection:
-        for number in range(100):
-            assert Prepared(select(literal(f"{number}").label(f"n{number}"))).all(connection, {}) == [
-                (str(number),)
-            ]
-        assert len(connection.connection.info["engage.statements"]) == 48
+        for _ in range(2):
+            for number, statement in enumerate(statements):
+                assert statement.all(connection, {}) == [(str(number),)]
+        kept = connection.connection.info["engage.statements"]
+        assert [sql.split("n")[-1] for sql in kept] == [str(number) for number in range(12, 60)]
+        if not database.is_sqlite:
+            at_the_server = "SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'engage%%'"
+            assert connection.exec_driver_sql(at_the_server).scalar() == 48
+            connection.exec_driver_sql("DEALLOCATE ALL")
+            assert statements[0].all(connection, {}) == [("0",)]
 
 
 def test_a_connection_that_forgot_its_statements_learns_them_again(database):
