@@ -47,16 +47,7 @@ def read_evidence(look: Context, activity_id: UUID) -> dict[str, Any]:
         NoDraw: its places are not drawn by lot.
 
     """
-    row = look.db.execute(
-        select(*_EVIDENCE, Activity.capacity, Activity.pools_merged)
-        .select_from(Activity)
-        .outerjoin(LotteryDraw, LotteryDraw.activity_id == Activity.id)
-        .where(Activity.id == activity_id, is_public())
-    ).one_or_none()
-    if row is None:
-        raise NoSuchActivity
-    if row.commitment is None:
-        raise NoDraw
+    row = _public(look, activity_id, *_EVIDENCE, Activity.capacity, Activity.pools_merged)
     evidence = _with_state(row)
     if evidence["places"] is None:
         pools = [] if row.pools_merged else free_in_pools(look, activity_id)
@@ -73,8 +64,16 @@ def read_seed(look: Context, activity_id: UUID) -> dict[str, Any]:
         SeedNotRevealed: it has not been drawn.
 
     """
+    row = _public(look, activity_id, LotteryDraw.commitment, LotteryDraw.seed)
+    if row.seed is None:
+        raise SeedNotRevealed
+    return {"seed": row.seed}
+
+
+def _public(look: Context, activity_id: UUID, *columns: Any) -> Any:
+    """Return columns of the draw of a public activity, ``commitment`` among them."""
     row = look.db.execute(
-        select(LotteryDraw.commitment, LotteryDraw.seed)
+        select(*columns)
         .select_from(Activity)
         .outerjoin(LotteryDraw, LotteryDraw.activity_id == Activity.id)
         .where(Activity.id == activity_id, is_public())
@@ -83,6 +82,4 @@ def read_seed(look: Context, activity_id: UUID) -> dict[str, Any]:
         raise NoSuchActivity
     if row.commitment is None:
         raise NoDraw
-    if row.seed is None:
-        raise SeedNotRevealed
-    return {"seed": row.seed}
+    return row

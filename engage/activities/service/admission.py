@@ -309,9 +309,8 @@ def enqueue_ranked(
     fill(work, activity_id, at_once=True, told=told)
     number_turns(work, activity_id)
     _, waiting, held_now = _queue(work, activity_id)
-    if (
-        waiting - (held_now - held) > turns and not lengthen
-    ):  # who is held back for their credit is not kept out for it
+    # Who is held back for their credit is not kept out for it.
+    if waiting - (held_now - held) > turns and not lengthen:
         raise ActivityFull
     _set_turns(work, activity_id, max(turns, waiting))
 
