@@ -280,7 +280,8 @@ def test_below_the_threshold_somebody_is_held_and_not_when_credit_is_off(switch,
 
     def is_held():
         with database.reading() as db:
-            return queries.is_held(Look(db, person, clock.now(), database), person.id)
+            look = Look(db, person, clock.now(), database)
+            return person.id in queries.held_people(look, [person.id])
 
     make.credit_entry(sign_up, points=-40)
     assert (held(), is_held()) == (False, False), "at the threshold"
@@ -296,11 +297,11 @@ def test_whether_somebody_is_held_takes_one_statement_and_none_when_off(app, swi
     with database.reading() as db:
         look = Look(db, person, clock.now(), database)
         with count_statements(app) as sent:
-            queries.is_held(look, person.id)
+            queries.held_people(look, [person.id])
         assert len(sent) == 1
         switch(credit=False)
         with count_statements(app) as sent:
-            queries.is_held(look, person.id)
+            queries.held_people(look, [person.id])
         assert sent == []
 
 

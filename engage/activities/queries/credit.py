@@ -57,19 +57,23 @@ _CHANGE: Final = Prepared(
 def points_of(look: Context, person_id: UUID) -> int:
     """Return the points somebody has: what everybody starts with and their entries, never above the start."""
     ((change,),) = _CHANGE.all(look.db, {"me": person_id, "now": look.now})
-    return min(look.settings.credit_start, look.settings.credit_start + int(change))
+    return _points(look.settings, change)
 
 
-def is_held(look: Context, person_id: UUID) -> bool:
-    """Say whether somebody has too few points to be given a place before the last hours. One statement, none when off."""
-    settings = look.settings
-    return settings.credit and points_of(look, person_id) < settings.credit_threshold
+def _points(settings: Settings, change: int) -> int:
+    return min(settings.credit_start, settings.credit_start + int(change))
+
+
+def end_of_holding(look: Context, starts_at: datetime) -> datetime | None:
+    """Return the instant before which who has too few points gets no place, None when it is past."""
+    until = starts_at - timedelta(hours=look.settings.credit_held_hours)
+    return until if look.now < until else None
 
 
 def held_until(look: Context, person_id: UUID, starts_at: datetime) -> datetime | None:
-    """Return the instant before which somebody with too few points gets no place, None when that is past or not so."""
-    until = starts_at - timedelta(hours=look.settings.credit_held_hours)
-    return until if look.now < until and is_held(look, person_id) else None
+    """Return until when somebody gets no place, None when they may have one. One statement, none when off."""
+    until = end_of_holding(look, starts_at)
+    return until if until is not None and held_people(look, [person_id]) else None
 
 
 def held_people(look: Context, person_ids: Sequence[UUID]) -> set[UUID]:
@@ -86,9 +90,7 @@ def held_people(look: Context, person_ids: Sequence[UUID]) -> set[UUID]:
         )
         .group_by(CreditEntry.person_id)
     )
-    changes = {row[0]: int(row[1]) for row in rows}
-    fewest = settings.credit_threshold - settings.credit_start
-    return {person_id for person_id in person_ids if min(0, changes.get(person_id, 0)) < fewest}
+    return {person_id for person_id, change in rows if _points(settings, change) < settings.credit_threshold}
 
 
 def my_credit(look: Context) -> dict[str, Any]:

@@ -48,9 +48,8 @@ if TYPE_CHECKING:
     from engage.core.config import Settings
     from engage.core.db import Work
 
-SETTLED_AFTER: Final = UPLOADS_UNTIL + timedelta(
-    days=1
-)  # of the end, when nobody's presence can change any more
+# Of the end, when nobody's presence can change any more.
+SETTLED_AFTER: Final = UPLOADS_UNTIL + timedelta(days=1)
 _LOOKS_BACK: Final = timedelta(days=30)  # what ended before that stays as it was when credit was switched on
 _TOLD: Final = {
     CreditRule.ABSENT: MessageKind.CREDIT_ABSENT,
@@ -226,7 +225,7 @@ def _withdraw(work: Work, entry_id: UUID) -> None:
         .returning(CreditEntry.person_id)
         .execution_options(synchronize_session=False)
     ).scalar_one()
-    if credit.is_held(work, person_id):
+    if credit.held_people(work, [person_id]):
         return
     # What is due at once is given by the worker, in the order of each queue.
     work.session.execute(

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Integer, Uuid, bindparam, select, update
 
 from engage.activities.models import Activity, ActivityStatus, Pool, SignUp, SignUpState
-from engage.activities.queries.credit import held_people
+from engage.activities.queries.credit import end_of_holding, held_people
 from engage.activities.service.quiet import QuietHours, audible
 from engage.core.db import UtcDateTime
 from engage.core.prepared import Prepared
@@ -213,8 +213,8 @@ def _next_in_line(work: Work, activity_id: UUID, free: dict[int | None, int]) ->
 
 def _hold_back(work: Work, activity: _Activity, waiting: list[_Turn]) -> list[_Turn]:
     """Return who of those in line may have a place now; who has too few points of credit is held until the last hours."""
-    until = activity.starts_at - timedelta(hours=work.settings.credit_held_hours)
-    held = held_people(work, [turn.person_id for turn in waiting]) if work.now < until else ()
+    until = end_of_holding(work, activity.starts_at)
+    held = held_people(work, [turn.person_id for turn in waiting]) if until is not None else ()
     for turn in waiting:
         if turn.person_id in held:
             _HOLD.all(work.session, {"of": turn.seq, "held_until": until, "updated_at": work.now})

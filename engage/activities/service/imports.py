@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from engage.activities.access import activity_to_manage
 from engage.activities.errors import ActivityOver, WrongActivityState
 from engage.activities.models import Activity, ActivityStatus, Audience, SignUpState
-from engage.activities.queries.credit import held_people
+from engage.activities.queries.credit import end_of_holding, held_people
 from engage.activities.queries.imports import active_people, already_in
 from engage.activities.service import admission
 from engage.activities.service.answers import check_answers
@@ -86,14 +86,13 @@ def _accept(work: Work, activity: Activity, sign_up_id: UUID) -> SignUpState:
 
 
 def _find_out(work: Work, rules: Rules, person_ids: list[UUID]) -> _Known:
-    until = rules.starts_at - timedelta(hours=work.settings.credit_held_hours)
     return _Known(
         people=active_people(work, person_ids),
         inside=already_in(work, rules.activity_id, person_ids),
         belong=belongings(work, rules, person_ids),
         conflicts=conflicts(work, rules, person_ids),
         held=held_people(work, person_ids),
-        held_until=until if work.now < until else None,
+        held_until=end_of_holding(work, rules.starts_at),
     )
 
 
