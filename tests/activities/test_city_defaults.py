@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
+from bodies import activity_body
 from sqlalchemy import select
 
 from engage.activities.service.due import advance_due
@@ -46,12 +47,10 @@ def hall(frozen, make, as_user, database):
         officer = as_user(make.staff(Role.OFFICER, org=org).id)
 
         def post(self, starts_at, **values):
-            sent = {
-                "title": "青年夜校", "project_id": str(make.project(self.org).id), "org_id": str(self.org.id), "place_name": "文化广场",
-                "county_code": "140502", "starts_at": starts_at.isoformat(), "ends_at": (starts_at + timedelta(hours=2)).isoformat(),
-                "sign_up_opens_at": frozen.now.isoformat(), "sign_up_closes_at": starts_at.isoformat(), "capacity": 1,
-                "waitlist_capacity": 5, **values,
-            }  # fmt: skip
+            sent = activity_body(
+                make.project(self.org), frozen.now, starts_at=starts_at, capacity=1, waitlist_capacity=5,
+                sign_up_closes_at=starts_at.isoformat(), **values,
+            )  # fmt: skip
             made = self.officer.post("/v1/activities", json=sent)
             assert made.status_code == 201, made.json
             return made

@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from bodies import activity_body
 from counting import count_statements
 from sqlalchemy import select
 
@@ -254,14 +255,11 @@ def test_where_all_in_line_are_held_the_place_stays_free_for_a_newcomer(lecture,
 def test_a_lottery_gives_their_place_to_the_next_and_keeps_their_number(
     office, held_person, make, as_user, frozen, database
 ):
-    starts_at = clock.now() + timedelta(days=3)
-    project = make.project(office.org)
-    body = {
-        "title": "秋日音乐会", "project_id": str(project.id), "org_id": str(office.org.id), "place_name": "文化广场", "county_code": "140502",
-        "starts_at": starts_at.isoformat(), "ends_at": (starts_at + timedelta(hours=2)).isoformat(), "sign_up_opens_at": clock.now().isoformat(),
-        "sign_up_closes_at": (clock.now() + timedelta(days=1)).isoformat(), "capacity": 1, "waitlist_capacity": 5,
-        "admission": {"mode": "lottery", "lottery": {"draws_at": (clock.now() + timedelta(days=1, hours=2)).isoformat()}},
-    }  # fmt: skip
+    closes_at = clock.now() + timedelta(days=1)
+    body = activity_body(
+        make.project(office.org), clock.now(), sign_up_closes_at=closes_at.isoformat(), capacity=1, waitlist_capacity=5,
+        admission={"mode": "lottery", "lottery": {"draws_at": (closes_at + timedelta(hours=2)).isoformat()}},
+    )  # fmt: skip
     place = office.officer.post("/v1/activities", json=body).headers["Location"]
     office.officer.post(f"{place}/publication")
     low = [as_user(held_person().id) for _ in range(3)]

@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from bodies import activity_body
 from counting import count_statements
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
@@ -39,27 +40,13 @@ def hall(frozen, make, as_user, database):
 
         def body(self, *, lottery=None, pools=(), **values):
             now = frozen.now
-            return {
-                "title": "秋日音乐会",
-                "project_id": str(self.project.id),
-                "org_id": str(self.org.id),
-                "place_name": "文化广场",
-                "county_code": "140502",
-                "starts_at": (now + timedelta(days=3)).isoformat(),
-                "ends_at": (now + timedelta(days=3, hours=2)).isoformat(),
-                "sign_up_opens_at": now.isoformat(),
+            draws = {"draws_at": (now + timedelta(days=1, hours=2)).isoformat(), **(lottery or {})}
+            asked = {
                 "sign_up_closes_at": (now + timedelta(days=1)).isoformat(),
-                "capacity": 2,
-                "admission": {
-                    "mode": "lottery",
-                    "pools": list(pools),
-                    "lottery": {
-                        "draws_at": (now + timedelta(days=1, hours=2)).isoformat(),
-                        **(lottery or {}),
-                    },
-                },
+                "admission": {"mode": "lottery", "pools": list(pools), "lottery": draws},
                 **values,
             }
+            return activity_body(self.project, now, **asked)
 
         def draft(self, **values):
             made = self.officer.post("/v1/activities", json=self.body(**values))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from bodies import activity_body
 
 from engage.orgs.models import Role
 
@@ -19,20 +20,7 @@ def desk(frozen, make, as_user):
         officer = as_user(make.staff(Role.OFFICER, org=org).id)
 
         def body(self, **values):
-            now = frozen.now
-            return {
-                "title": "青年夜校",
-                "project_id": str(self.project.id),
-                "org_id": str(self.org.id),
-                "place_name": "文化广场",
-                "county_code": "140502",
-                "starts_at": (now + timedelta(days=3)).isoformat(),
-                "ends_at": (now + timedelta(days=3, hours=2)).isoformat(),
-                "sign_up_opens_at": now.isoformat(),
-                "sign_up_closes_at": (now + timedelta(days=2)).isoformat(),
-                "capacity": 2,
-                **values,
-            }
+            return activity_body(self.project, frozen.now, **values)
 
         def refused(self, **values):
             answer = self.officer.post("/v1/activities", json=self.body(**values))
