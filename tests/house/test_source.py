@@ -6,8 +6,10 @@ import ast
 import builtins
 import re
 import subprocess
+from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,16 +31,19 @@ GIVES_AND_FREES = {
 }
 HTTP = {"routes.py", "caller.py", "http.py", "arguments.py", "replies.py", "app.py"}
 
-every_file = pytest.mark.parametrize("path", ENGAGE, ids=lambda path: str(path.relative_to(ROOT)))
-
 
 def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
 @cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return ast.parse(_text(path))
 
 
 def _dotted(node: ast.AST) -> str:
@@ -51,109 +56,125 @@ def _calls(path: Path) -> list[str]:
     return [_dotted(node.func) for node in ast.walk(_tree(path)) if isinstance(node, ast.Call)]
 
 
-@every_file
-def test_transactions_end_in_one_place(path):
-    if _name(path) not in COMMITS:
-        assert not [call for call in _calls(path) if call.endswith((".commit", ".rollback"))]
+def found(look: Callable[[Path], list[Any]], but: Collection[str] = ()) -> dict[str, list[Any]]:
+    """What a look at each file of the package finds, by the file's name."""
+    return {_name(path): findings for path in ENGAGE if _name(path) not in but and (findings := look(path))}
 
 
-@every_file
-def test_the_clock_is_read_in_one_place(path):
-    readings = re.compile(r"(^|\.)(datetime\.(now|utcnow|today)|date\.today|time\.(time|time_ns))$")
-    if _name(path) not in CLOCKS:
-        assert not [call for call in _calls(path) if readings.search(call)]
-        assert "CURRENT_TIMESTAMP" not in path.read_text(encoding="utf-8").upper()
-        assert not [call for call in _calls(path) if call in ("func.now", "sa.func.now")]
-
-
-@every_file
-def test_queries_are_selects(path):
-    assert not [call for call in _calls(path) if call.endswith(".query")]
-
-
-@every_file
-def test_the_state_of_a_sign_up_is_written_in_few_places(path):
-    """So that there is one way in and few ways out."""
-    if _name(path) not in GIVES_AND_FREES:
-        written = re.compile(
-            r"""\bstate["']?\s*(?::|=(?!=))\s*SignUpState\.|(?:INSERT INTO|UPDATE) sign_up\b"""
+def test_transactions_end_in_one_place():
+    assert (
+        found(
+            lambda path: [call for call in _calls(path) if call.endswith((".commit", ".rollback"))], COMMITS
         )
-        assert written.findall(path.read_text(encoding="utf-8")) == []
+        == {}
+    )
 
 
-@every_file
-def test_imports_stand_at_the_top(path):
-    inner = [
-        node.lineno
-        for function in ast.walk(_tree(path))
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(function)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
-    assert inner == []
+def test_the_clock_is_read_in_one_place():
+    readings = re.compile(r"(^|\.)(datetime\.(now|utcnow|today)|date\.today|time\.(time|time_ns)|func\.now)$")
+
+    def read(path):
+        by_the_database = re.findall("CURRENT_TIMESTAMP", _text(path), re.IGNORECASE)
+        return [call for call in _calls(path) if readings.search(call)] + by_the_database
+
+    assert found(read, CLOCKS) == {}
 
 
-@every_file
-def test_below_the_routes_nothing_is_hidden_in_the_request(path):
-    if path.name in HTTP or path.parent.name in ("routes", "console", "fake"):
-        return
-    names = [
-        alias.name
-        for node in ast.walk(_tree(path))
-        if isinstance(node, ast.ImportFrom) and node.module == "flask"
-        for alias in node.names
-    ]
-    assert not {"g", "current_app", "request", "session"} & set(names)
+def test_queries_are_selects():
+    assert found(lambda path: [call for call in _calls(path) if call.endswith(".query")]) == {}
 
 
-@every_file
-def test_nothing_is_left_to_do(path):
-    assert not re.search(r"\b(TODO|FIXME|XXX|HACK)\b", path.read_text(encoding="utf-8"))
+def test_the_state_of_a_sign_up_is_written_in_few_places():
+    """So that there is one way in and few ways out."""
+    written = re.compile(r"""\bstate["']?\s*(?::|=(?!=))\s*SignUpState\.|(?:INSERT INTO|UPDATE) sign_up\b""")
+    assert found(lambda path: written.findall(_text(path)), GIVES_AND_FREES) == {}
 
 
-@every_file
-def test_files_are_short_enough_to_read(path):
-    count = len(path.read_text(encoding="utf-8").splitlines())
-    assert count <= LINES, f"{count} lines: split it by noun"
+def test_imports_stand_at_the_top():
+    def inner(path):
+        return [
+            node.lineno
+            for function in ast.walk(_tree(path))
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+            for node in ast.walk(function)
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+
+    assert found(inner) == {}
 
 
-@every_file
-def test_modules_say_what_they_are(path):
-    assert ast.get_docstring(_tree(path)), "a module begins with a sentence about itself"
+def test_below_the_routes_nothing_is_hidden_in_the_request():
+    def hidden(path):
+        if path.name in HTTP or path.parent.name in ("routes", "console", "fake"):
+            return []
+        names = {
+            alias.name
+            for node in ast.walk(_tree(path))
+            if isinstance(node, ast.ImportFrom) and node.module == "flask"
+            for alias in node.names
+        }
+        return sorted({"g", "current_app", "request", "session"} & names)
+
+    assert found(hidden) == {}
 
 
-@every_file
-def test_public_functions_are_documented(path):
+def test_nothing_is_left_to_do():
+    assert found(lambda path: re.findall(r"\b(TODO|FIXME|XXX|HACK)\b", _text(path))) == {}
+
+
+def test_files_are_short_enough_to_read():
+    """Else they are split by noun."""
+    lengths = {_name(path): len(_text(path).splitlines()) for path in ENGAGE}
+    assert {name: length for name, length in lengths.items() if length > LINES} == {}
+
+
+def test_modules_say_what_they_are():
+    assert [_name(path) for path in ENGAGE if not ast.get_docstring(_tree(path))] == []
+
+
+def test_public_functions_are_documented():
+    def undocumented(path):
+        if path.parent.name != "core" and not _is_below_the_routes(path):
+            return []
+        return [node.name for node in _public_functions(path) if not ast.get_docstring(node)]
+
+    assert found(undocumented) == {}
+
+
+def test_refusals_raised_are_in_the_docstring():
+    def silent(path):
+        if not _is_below_the_routes(path):
+            return []
+        return [
+            f"{node.name}: {name}"
+            for node in _public_functions(path)
+            for name in sorted(_refusals_in(node))
+            if name not in (ast.get_docstring(node) or "")
+        ]
+
+    assert found(silent) == {}
+
+
+def _is_below_the_routes(path: Path) -> bool:
     rooms = {"service", "queries", "access"}
-    is_core = path.parent.name == "core"
-    if not (is_core or path.stem in rooms or path.parent.name in rooms):
-        return
-    undocumented = [
-        node.name
+    return path.stem in rooms or path.parent.name in rooms
+
+
+def _public_functions(path: Path) -> list[ast.FunctionDef]:
+    return [
+        node
         for node in _tree(path).body
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and not ast.get_docstring(node)
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
     ]
-    assert undocumented == []
 
 
-@every_file
-def test_refusals_raised_are_in_the_docstring(path):
-    rooms = {"service", "queries", "access"}
-    if not (path.stem in rooms or path.parent.name in rooms):
-        return
-    silent = []
-    for node in _tree(path).body:
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-            raised = {
-                _dotted(inner.exc.func if isinstance(inner.exc, ast.Call) else inner.exc)
-                for inner in ast.walk(node)
-                if isinstance(inner, ast.Raise) and inner.exc
-            }
-            refusals = {name for name in raised if name[0].isupper() and not hasattr(builtins, name)}
-            silent += [
-                f"{node.name}: {name}" for name in refusals if name not in (ast.get_docstring(node) or "")
-            ]
-    assert silent == []
+def _refusals_in(function: ast.FunctionDef) -> set[str]:
+    raised = {
+        _dotted(node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Raise) and node.exc
+    }
+    return {name for name in raised if name[0].isupper() and not hasattr(builtins, name)}
 
 
 def test_features_have_the_same_rooms():
