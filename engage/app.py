@@ -12,8 +12,10 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 import engage.activities.routes
+import engage.api_keys.routes
 import engage.console.routes
 import engage.enclaves.routes
 import engage.home.routes
@@ -51,6 +53,7 @@ APIS: Final[tuple[Api, ...]] = (
     engage.home.routes.api,
     engage.regions.routes.api,
     engage.orgs.routes.api,
+    engage.api_keys.routes.api,
     engage.hubs.routes.api,
     *engage.activities.routes.apis,
     engage.enclaves.routes.api,
@@ -79,10 +82,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     database = Database(settings)
     app.extensions["engage.settings"] = settings
+    if settings.trusted_proxies:  # else anybody could say where they come from
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     app.extensions["engage.database"] = database
     app.extensions["engage.wechat"] = WeChatGateway.of(settings, DatabaseTokenStore(database))
     app.extensions["engage.operations"] = [operation for api in APIS for operation in api.operations]
-    caller.install(app, settings)
+    caller.install(app, settings, database)
     app.before_request(_begin)
     app.after_request(_finish)
     _answer_errors(app)
@@ -113,7 +118,7 @@ def _finish(response: Response) -> Response:
                 "method": asked.method,
                 # The template, never the address: ids, codes and search texts stay out of the log.
                 "route": asked.url_rule.rule if asked.url_rule else None,
-                "caller": str(trace.caller.person_id) if trace.caller else None,
+                "caller": str(trace.caller.person_id) if trace.caller and trace.caller.person_id else None,
                 "status": response.status_code,
                 "ms": round((time.perf_counter() - trace.started) * 1000, 2),
                 "sql": trace.statements,

@@ -33,7 +33,8 @@ from engage.core.db import Base, Database
 from engage.enclaves.models import EnclaveBranch
 from engage.hubs.models import Hub
 from engage.identity.caller import issue_access_token
-from engage.identity.models import AuthSession, Gender, Person
+from engage.identity.models import ApiKey, AuthSession, Gender, Person
+from engage.identity.tokens.api_keys import NewKey, new_key
 from engage.orgs.models import Membership, MembershipStatus, Org, OrgPath, Role, RoleGrant
 
 _serial = itertools.count(1)
@@ -95,6 +96,25 @@ class Factory:
         session = self.session(person_id)
         with self._app.app_context():
             return issue_access_token(person_id, session.id, timedelta(days=365))
+
+    def api_key(self, person: Person, made: NewKey | None = None, **values: Any) -> ApiKey:
+        """A key for figures, good from anywhere for 90 days."""
+        made, now = made or new_key(), clock.now()
+        return self.add(
+            ApiKey(
+                **{
+                    "person_id": person.id,
+                    "name": "月报",
+                    "public_id": made.public_id,
+                    "secret_hash": made.digest,
+                    "scopes": ["read_figures"],
+                    "addresses": [],
+                    "created_at": now,
+                    "expires_at": now + timedelta(days=90),
+                    **values,
+                }
+            )
+        )
 
     def org(self, parent: Org | None = None, **values: Any) -> Org:
         """A node of the tree with its rows of the closure."""

@@ -167,6 +167,8 @@ def _build(make: Factory, settings: Settings) -> World:
             "application_id": [application.id],
             "cluster_id": [cluster.id],
             "message_id": [message.id],
+            "session_id": [make.session(row.id).id for row in (member, admin)],
+            "key_id": [make.api_key(row).id for row in (admin, member)],
             "entry_id": [served.id],
             "certificate_id": [certificate.id],
             "verification_code": [code],

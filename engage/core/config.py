@@ -36,7 +36,7 @@ class Environment(StrEnum):
 
 
 class TokenAlgorithm(StrEnum):
-    """How access tokens are signed; every key is derived from ``ENGAGE_SECRET_KEY``."""
+    """How access tokens are signed: by the key derived from ``ENGAGE_SECRET_KEY``, and by those made after it."""
 
     HS256 = "HS256"
     ES256 = "ES256"
@@ -71,6 +71,8 @@ class Settings:
     token_algorithm: TokenAlgorithm = TokenAlgorithm.EDDSA
     access_token_minutes: int = 15
     refresh_token_days: int = 30
+    session_days: int = 180
+    trusted_proxies: int = 0
     wechat_api_base: str = "https://api.weixin.qq.com"
     wechat_appid: str = ""
     wechat_secret: str = field(default="", repr=False)
@@ -118,6 +120,10 @@ class Settings:
     @property
     def refresh_token_life(self) -> timedelta:
         return timedelta(days=self.refresh_token_days)
+
+    @property
+    def session_life(self) -> timedelta:
+        return timedelta(days=self.session_days)
 
     @cached_property
     def keyring(self) -> Keyring:
@@ -250,6 +256,8 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "token_algorithm": _one_of(TokenAlgorithm),
     "access_token_minutes": _whole(1, 1440),
     "refresh_token_days": _whole(1, 365),
+    "session_days": _whole(1, 3650),
+    "trusted_proxies": _whole(0, 10),
     "wechat_api_base": _http_base,
     "wechat_appid": _text,
     "wechat_secret": _text,

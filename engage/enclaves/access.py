@@ -77,6 +77,7 @@ def require_decider(look: Context, branch_id: UUID) -> None:
     """
     allowed = look.db.scalar(
         select(decidable(look))
+        .select_from(EnclaveBranch)
         .join(Org, Org.id == EnclaveBranch.id)
         .where(EnclaveBranch.id == branch_id, visible_branches(look))
     )

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import current_app
 from flask_jwt_extended import JWTManager, create_access_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
-from jwt import PyJWTError
+from jwt import PyJWTError, get_unverified_header
 from sqlalchemy import bindparam, select, true
 
 from engage.core import clock
@@ -21,12 +19,21 @@ from engage.core.errors import NotLoggedIn
 from engage.core.prepared import Prepared
 from engage.core.replies import this_request
 from engage.identity.access import refuse_inactive
-from engage.identity.errors import AccountClosed, AccountSuspended, SessionEnded, TokenExpired, TokenInvalid
+from engage.identity.errors import (
+    AccountClosed,
+    AccountSuspended,
+    ApiKeyNotTaken,
+    SessionEnded,
+    TokenExpired,
+    TokenInvalid,
+)
 from engage.identity.models import AuthSession, Person
+from engage.identity.tokens.api_keys import PREFIX
+from engage.identity.tokens.signing import Key, SigningKeys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from flask import Flask
     from sqlalchemy import Connection, Select
@@ -34,18 +41,20 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.selectable import TextualSelect
 
     from engage.core.config import Settings
-    from engage.core.db import Look
+    from engage.core.db import Database, Look
     from engage.core.errors import DomainError
     from engage.identity.service import OpenSession
 
 _ISSUER: Final = "engage"
 _AUDIENCE: Final = "engage-api"
+SIGNING_KEYS: Final = "engage.signing_keys"
 # Verifying costs 150 us and more, parsing above all (docs/decisions.md). Only tokens that passed the full
-# verification get in; expiry is compared on every use, the session is read on every use by member.load().
-_CACHE: Final = "engage.verified_tokens"
+# verification get into ``KeySet.verified``; expiry is compared on every use, the session is read on every use by member.load().
 _CACHE_SIZE: Final = 4096
 _MAX_HEADER_CHARS: Final = 4096
-_P256_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+# Whoever runs behind shall take what another machine of ours has just signed: nobody signs for later, so nothing is gained
+# by refusing it. The end of a token has no leeway.
+_CLOCKS_DIFFER_BY: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,14 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class _Signed:
+    """Who a token is for, and the key that signs it: chosen once, for its header and for its signature."""
+
+    person_id: str
+    key: Key
+
+
+@dataclass(frozen=True, slots=True)
 class Visitor:
     """A caller known by token only, or nobody; for reads that are open to all."""
 
@@ -66,51 +83,70 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An active person with a live session, read fresh for this request."""
+    """An active person with a live session or a good API key, read fresh for this request.
+
+    ``scopes`` are the permissions that a key may use, by their names; None: everything the person may.
+    """
 
     id: UUID
-    session_id: UUID
+    session_id: UUID | None
     name: str | None
     birth_on: date | None
     hometown_code: str | None
     current_code: str | None
+    scopes: frozenset[str] | None = None
+    key_id: UUID | None = None
 
 
-def install(app: Flask, settings: Settings) -> None:
-    """Configure flask-jwt-extended with keys derived from the settings."""
-    private, public = _keys(settings)
+def install(app: Flask, settings: Settings, database: Database) -> None:
+    """Configure flask-jwt-extended with the signing keys of the database, the first of them derived from the settings."""
     app.config.update(
         JWT_ALGORITHM=settings.token_algorithm.value,
-        JWT_DECODE_ALGORITHMS=[settings.token_algorithm.value],
-        JWT_PRIVATE_KEY=private,
-        JWT_PUBLIC_KEY=public,
-        JWT_SECRET_KEY=private,
+        JWT_DECODE_ALGORITHMS=[algorithm.value for algorithm in TokenAlgorithm],
         JWT_TOKEN_LOCATION=["headers"],
         JWT_ENCODE_ISSUER=_ISSUER,
         JWT_DECODE_ISSUER=_ISSUER,
         JWT_ENCODE_AUDIENCE=_AUDIENCE,
         JWT_DECODE_AUDIENCE=_AUDIENCE,
+        JWT_DECODE_LEEWAY=int(_CLOCKS_DIFFER_BY.total_seconds()),
     )
-    JWTManager(app)
-    app.extensions[_CACHE] = {}
+    manager = JWTManager(app)
+    manager.user_identity_loader(lambda signed: signed.person_id)
+    # The algorithm of the key, which may not be that of the settings any more.
+    manager.additional_headers_loader(
+        lambda signed: {"kid": signed.key.kid, "alg": signed.key.algorithm.value}
+    )
+    manager.encode_key_loader(lambda signed: signed.key.private)
+    manager.decode_key_loader(_verifying)
+    app.extensions[SIGNING_KEYS] = SigningKeys(database)
 
 
-def _keys(settings: Settings) -> tuple[Any, Any]:
-    if settings.token_algorithm is TokenAlgorithm.HS256:
-        key = settings.key("access-token")
-        return key, key
-    if settings.token_algorithm is TokenAlgorithm.EDDSA:
-        edwards = Ed25519PrivateKey.from_private_bytes(settings.key("access-token"))
-        return edwards, edwards.public_key()
-    number = int.from_bytes(settings.key("access-token")) % (_P256_ORDER - 1) + 1
-    elliptic = ec.derive_private_key(number, ec.SECP256R1())
-    return elliptic, elliptic.public_key()
+def _signing_keys() -> SigningKeys:
+    keys: SigningKeys = current_app.extensions[SIGNING_KEYS]
+    return keys
+
+
+def _verifying(header: dict[str, Any], _claims: dict[str, Any]) -> Any:
+    """Return what verifies a token. A key is good for its own algorithm alone, whatever the token says.
+
+    Raises:
+        TokenInvalid: there is no such key, or it has another algorithm.
+        TokenExpired: the key was retired; whoever has a refresh token gets a token signed by another one.
+
+    """
+    key = _signing_keys().find(header.get("kid"))
+    if key is None or header["alg"] != key.algorithm.value:
+        raise TokenInvalid
+    if not key.verifies(clock.now()):
+        raise TokenExpired
+    return key.public
 
 
 def issue_access_token(person_id: UUID, session_id: UUID, life: timedelta) -> str:
     """Return a signed access token for a session, good for ``life`` by the service's clock."""
     claims = {"sid": str(session_id), "exp": int((clock.now() + life).timestamp())}
-    token: str = create_access_token(identity=str(person_id), additional_claims=claims)
+    signed = _Signed(str(person_id), _signing_keys().known().signer(clock.now()))
+    token: str = create_access_token(identity=signed, additional_claims=claims)
     return token
 
 
@@ -129,29 +165,40 @@ def _verify(header: str) -> Identity:
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or len(header) > _MAX_HEADER_CHARS:
         raise TokenInvalid
+    if token.startswith(PREFIX):
+        raise ApiKeyNotTaken
     try:
         # Expiry is left to _identity(): one comparison, for cached tokens too, by the service's own clock.
         claims = decode_token(token, allow_expired=True)
         identity = Identity(UUID(claims["sub"]), UUID(claims["sid"]), claims["exp"])
+        named = get_unverified_header(token).get("kid")
     except (PyJWTError, JWTExtendedException, KeyError, ValueError, TypeError, RecursionError):
         # Deeply nested JSON: older versions of PyJWT let the RecursionError through.
         raise TokenInvalid from None
     if claims["type"] != "access":
         raise TokenInvalid
+    _remember(header, identity, named)
     return identity
+
+
+def _remember(header: str, identity: Identity, kid: str | None) -> None:
+    """Keep a verified token beside the keys as they are now, unless its own was retired meanwhile or soon will be."""
+    keys = _signing_keys().known()
+    key = keys.keys.get(kid or keys.first)
+    if key is None or (key.verifies_until and key.verifies_until.timestamp() < identity.expires_at):
+        return
+    if len(keys.verified) >= _CACHE_SIZE:
+        keys.verified.clear()
+    keys.verified[header] = identity
 
 
 def _identity() -> Identity | None:
     header = this_request().environ.get("HTTP_AUTHORIZATION")
     if header is None:
         return None
-    verified: dict[str, Identity] = current_app.extensions[_CACHE]
-    identity = verified.get(header)
+    identity: Identity | None = _signing_keys().known().verified.get(header)
     if identity is None:
         identity = _verify(header)
-        if len(verified) >= _CACHE_SIZE:
-            verified.clear()
-        verified[header] = identity
     if identity.expires_at <= clock.now().timestamp():
         raise TokenExpired
     return identity
@@ -161,7 +208,7 @@ class _Anyone:
     """Everybody; a token is optional, but a bad one is refused rather than ignored."""
 
     name = "anyone"
-    refusals: tuple[type[DomainError], ...] = (TokenInvalid, TokenExpired)
+    refusals: tuple[type[DomainError], ...] = (TokenInvalid, TokenExpired, ApiKeyNotTaken)
 
     def identify(self) -> Identity | None:
         return _identity()
@@ -251,6 +298,7 @@ class _Member:
         SessionEnded,
         AccountSuspended,
         AccountClosed,
+        ApiKeyNotTaken,
     )
 
     def identify(self) -> Identity:

@@ -20,6 +20,50 @@ class SessionEnded(Unauthorised):
     zh, en = "登录状态已结束，请重新登录。", "This session has ended; log in again."
 
 
+class ApiKeyInvalid(Unauthorised):
+    code = "api_key_invalid"
+    zh, en = (
+        "API 密钥无效或已撤销。",
+        "The API key is not valid, or it has been revoked.",
+    )
+
+
+class ApiKeyExpired(Unauthorised):
+    code = "api_key_expired"
+    zh, en = "API 密钥已过期，请轮换或新建。", "The API key has expired; rotate it or make a new one."
+
+
+class ApiKeyWrongAddress(Forbidden):
+    code = "api_key_wrong_address"
+    zh, en = (
+        "API 密钥不能从这个网络地址使用。",
+        "This API key may not be used from this network address.",
+    )
+
+
+class ApiKeyNotTaken(Forbidden):
+    code = "api_key_not_taken"
+    zh, en = (
+        "此接口不接受 API 密钥，请登录后使用。",
+        "This operation does not take API keys; log in instead.",
+    )
+
+
+class ApiKeyReadsOnly(Forbidden):
+    code = "api_key_reads_only"
+    zh, en = "API 密钥只能读取，不能修改。", "API keys may read, not change anything."
+
+
+class NoSuchSession(NotFound):
+    code = "no_such_session"
+    zh, en = "没有这个登录，或已结束。", "There is no such session, or it has ended."
+
+
+class NoSuchSigningKey(NotFound):
+    code = "no_such_signing_key"
+    zh, en = "没有这个签名密钥。", "There is no such signing key."
+
+
 class RefreshTokenInvalid(Unauthorised):
     code = "refresh_token_invalid"
     zh, en = (

@@ -7,12 +7,15 @@ from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from engage.core.config import TokenAlgorithm
 from engage.core.db import Base, Entity, enum_column
 
 PHONE_PURPOSE: Final = "person.phone"
+MAX_DEVICE_CHARS: Final = 40
+MAX_KEY_NAME_CHARS: Final = 60
 _CHINA: Final = "+86"
 _LONG_NUMBER: Final = 8
 
@@ -74,7 +77,10 @@ class WeChatAccount(Base):
 
 
 class AuthSession(Entity):
-    """One log-in and all refresh tokens that descend from it. It ends without a reason of its own when the account is stopped."""
+    """One log-in and all refresh tokens that descend from it. It ends without a reason of its own when the account is stopped.
+
+    Of the device only what a person needs to know it again is kept: words of a closed list (``device_of``), no address.
+    """
 
     __tablename__ = "auth_session"
     __table_args__ = (
@@ -83,7 +89,9 @@ class AuthSession(Entity):
     )
     person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
     created_at: Mapped[datetime]
+    refreshed_at: Mapped[datetime | None]
     expires_at: Mapped[datetime]
+    device: Mapped[str | None] = mapped_column(String(MAX_DEVICE_CHARS))
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[SessionEnd | None] = mapped_column(enum_column(SessionEnd, "session_end"))
 
@@ -98,6 +106,48 @@ class RefreshToken(Base):
     issued_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     replaced_at: Mapped[datetime | None]
+
+
+class SigningKey(Base):
+    """A key that signs access tokens from an instant on; its 32 bytes are sealed under ``signing_key_purpose``.
+
+    Without bytes it is the one derived from ``ENGAGE_SECRET_KEY``, which has a row only once another one has taken over.
+    """
+
+    __tablename__ = "signing_key"
+    kid: Mapped[str] = mapped_column(String(32), primary_key=True)
+    algorithm: Mapped[TokenAlgorithm] = mapped_column(enum_column(TokenAlgorithm, "token_algorithm"))
+    seed_sealed: Mapped[bytes | None]
+    created_at: Mapped[datetime]
+    signs_from: Mapped[datetime]
+    verifies_until: Mapped[datetime | None]
+
+
+class ApiKey(Entity):
+    """A key with which a script acts for a person who holds a role: by SHA-256, limited to scopes and addresses.
+
+    ``public_id`` is the part of the key that may be shown. While it is rotated the secret before is good until ``previous_until``.
+    """
+
+    __tablename__ = "api_key"
+    __table_args__ = (
+        Index("ix_api_key_person_id_id", "person_id", "id"),
+        Index("uq_api_key_public_id", "public_id", unique=True),
+        CheckConstraint("expires_at > created_at", name="expires_later"),
+        CheckConstraint("(previous_hash IS NULL) = (previous_until IS NULL)", name="previous_whole"),
+    )
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
+    name: Mapped[str] = mapped_column(String(MAX_KEY_NAME_CHARS))
+    public_id: Mapped[str] = mapped_column(String(16))
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    previous_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    previous_until: Mapped[datetime | None]
+    scopes: Mapped[list[str]]
+    addresses: Mapped[list[str]]  # networks in CIDR; empty: from anywhere
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
 
 
 class LoginAttempt(Base):
@@ -118,3 +168,37 @@ def mask_phone(e164: str) -> str:
         return "****" + number[-2:]
     head = 4 if number.startswith("+") else 3
     return f"{number[:head]}****{number[-4:]}"
+
+
+def signing_key_purpose(kid: str) -> str:
+    """Return the purpose under which the bytes of a signing key are sealed."""
+    return f"signing-key:{kid}"
+
+
+# The first word that a User-Agent contains names the device. Tablets before phones, Android before the Linux it names too.
+_MACHINES: Final = (
+    ("iPad", "iPad"),
+    ("iPhone", "iPhone"),
+    ("OpenHarmony", "HarmonyOS"),
+    ("HarmonyOS", "HarmonyOS"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Macintosh", "Mac"),
+    ("Linux", "Linux"),
+)
+_PROGRAMS: Final = (
+    ("wechatdevtools", "WeChat DevTools"),
+    ("MicroMessenger", "WeChat"),
+    ("Edg/", "Edge"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_AGENT_CHARS: Final = 1000
+
+
+def device_of(user_agent: str) -> str | None:
+    """Return what a person knows a device by, such as ``iPhone · WeChat``: known words only, so nothing a client wrote is kept."""
+    sent = user_agent[:_AGENT_CHARS]
+    words = [next((word for sign, word in known if sign in sent), None) for known in (_MACHINES, _PROGRAMS)]
+    return " · ".join(word for word in words if word) or None

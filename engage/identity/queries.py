@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, bindparam, select
+from sqlalchemy import and_, bindparam, func, select
 from sqlalchemy.orm import aliased
 
-from engage.identity.models import PHONE_PURPOSE, Person, WeChatAccount, mask_phone
+from engage.core.paging import Page, Pager, beyond
+from engage.identity.models import PHONE_PURPOSE, AuthSession, Person, WeChatAccount, mask_phone
 from engage.regions.models import Division
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from sqlalchemy import ColumnElement
 
     from engage.core.db import Context
 
@@ -77,3 +80,30 @@ def openid_of(look: Context, person_id: UUID) -> str | None:
         .order_by(WeChatAccount.linked_at.desc())
         .limit(1)
     )
+
+
+def live_sessions(look: Context) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions that a session is the caller's and goes on."""
+    return (
+        AuthSession.person_id == look.actor.id,
+        AuthSession.ended_at.is_(None),
+        AuthSession.expires_at > look.now,
+    )
+
+
+def list_my_sessions(look: Context, query: dict[str, Any]) -> Page:
+    """Return the caller's live sessions, the newest log-in first. One statement."""
+    pager = Pager(look.settings, "sessions", query)
+    statement = select(
+        AuthSession.id,
+        AuthSession.created_at,
+        func.coalesce(AuthSession.refreshed_at, AuthSession.created_at).label("last_used_at"),
+        AuthSession.expires_at,
+        AuthSession.device,
+        (AuthSession.id == look.actor.session_id).label("is_current"),
+    ).where(*live_sessions(look))
+    after = pager.after()
+    if after:
+        statement = statement.where(beyond([AuthSession.id], after, descending=True))
+    rows = look.db.execute(statement.order_by(AuthSession.id.desc()).limit(query["limit"] + 1)).all()
+    return pager.page(rows, lambda row: [row.id])

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import current_app
 
 from engage.core.http import Api, Mode, public
+from engage.core.replies import this_request
+from engage.core.schemas import PageQuery
 from engage.identity import queries, service
 from engage.identity.caller import member, tokens_of
 from engage.identity.errors import (
     AccountClosed,
     AccountSuspended,
     LoginInProgress,
+    NoSuchSession,
     RefreshTokenInvalid,
     RefreshTokenReused,
     SessionEnded,
@@ -22,12 +25,23 @@ from engage.identity.errors import (
     WeChatCodeRefused,
     WeChatPhoneCodeRefused,
 )
-from engage.identity.models import SessionEnd
-from engage.identity.schemas import MeOut, ProfileIn, RefreshIn, TokensOut, WeChatLoginIn, WeChatLoginOut
+from engage.identity.models import SessionEnd, device_of
+from engage.identity.schemas import (
+    MeOut,
+    ProfileIn,
+    RefreshIn,
+    SessionPage,
+    TokensOut,
+    WeChatLoginIn,
+    WeChatLoginOut,
+)
 from engage.wechat.errors import WeChatNotConfigured, WeChatUnavailable
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from engage.core.db import Errand, Look, Work
+    from engage.core.paging import Page
     from engage.wechat.gateway import WeChatGateway
 
 api: Final = Api("登录与个人 · Identity")
@@ -49,7 +63,8 @@ def log_in_with_wechat(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
     The first log-in creates the person. The same code sent again within 60 seconds gives the same session, so a
     request whose answer was lost may be repeated.
     """
-    outcome = service.log_in(errand, _wechat(), body["code"])
+    device = device_of(this_request().environ.get("HTTP_USER_AGENT", ""))
+    outcome = service.log_in(errand, _wechat(), body["code"], device)
     return {**tokens_of(outcome.session, errand.settings), "is_new": outcome.is_new, "user": outcome.user}
 
 
@@ -61,7 +76,8 @@ def refresh(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
     """Exchange a refresh token for new tokens.
 
     Each refresh token is good for one exchange; sent again within 30 seconds it gives the same successor. Later it
-    counts as stolen and ends the session.
+    counts as stolen and ends the session, and the person finds a message about it. A session ends 30 days after its last
+    refresh and 180 days after its log-in, unless set otherwise.
     """
     return tokens_of(service.refresh(errand, body["refresh_token"]), errand.settings)
 
@@ -70,6 +86,26 @@ def refresh(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
 def log_out(work: Work) -> None:
     """End this session; its tokens stop at once."""
     service.end_session(work, work.actor.session_id, SessionEnd.LOGGED_OUT)
+
+
+@api.operation("GET", "/me/sessions", access=member, zh="我的登录设备", query=PageQuery, returns=SessionPage)
+def list_my_sessions(look: Look, query: dict[str, Any]) -> Page:
+    """List where I am logged in, the newest log-in first."""
+    return queries.list_my_sessions(look, query)
+
+
+@api.operation("DELETE", "/me/sessions", access=member, zh="退出其他全部登录")
+def end_my_other_sessions(work: Work) -> None:
+    """End all my sessions but this one; their tokens stop at once."""
+    service.end_other_sessions(work)
+
+
+@api.operation(
+    "DELETE", "/me/sessions/{session_id}", access=member, zh="退出一处登录", refuses=[NoSuchSession]
+)
+def end_my_session(work: Work, session_id: UUID) -> None:
+    """End one of my sessions; its tokens stop at once."""
+    service.end_own_session(work, session_id)
 
 
 @api.operation("GET", "/me", access=member, zh="我的资料", returns=MeOut)

@@ -7,8 +7,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 from marshmallow import ValidationError
 
-from engage.core.schemas import Bounds, Choice, Day, Fault, Flag, Id, In, Inner, Instant, Out, Text, Whole
-from engage.identity.models import Gender
+from engage.core.schemas import (
+    Bounds,
+    Choice,
+    Day,
+    Fault,
+    Flag,
+    Id,
+    In,
+    Inner,
+    Instant,
+    Out,
+    Text,
+    Whole,
+    page_of,
+)
+from engage.identity.models import MAX_DEVICE_CHARS, Gender
 from engage.regions.schemas import DivisionCode, RegionRefOut
 
 if TYPE_CHECKING:
@@ -111,3 +125,19 @@ class TokensOut(Out):
 class WeChatLoginOut(TokensOut):
     is_new = Flag(required=True, metadata={"example": False})
     user = Inner(MeOut, required=True)
+
+
+class SessionOut(Out):
+    """A log-in that goes on. ``last_used_at`` is exact to the life of an access token; ``device`` is null where it is not known."""
+
+    id = Id(required=True, metadata={"example": "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"})
+    device = Text(MAX_DEVICE_CHARS, required=True, allow_none=True, metadata={"example": "iPhone · WeChat"})
+    created_at = Instant(required=True, metadata={"example": "2026-10-01T15:01:00+08:00"})
+    last_used_at = Instant(required=True, metadata={"example": "2026-10-08T09:15:00+08:00"})
+    expires_at = Instant(required=True, metadata={"example": "2026-11-07T09:15:00+08:00"})
+    is_current = Flag(
+        required=True, metadata={"example": True, "description": "本次登录 · this very session"}
+    )
+
+
+SessionPage = page_of(SessionOut, "SessionPage")

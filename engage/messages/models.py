@@ -50,21 +50,25 @@ class MessageKind(StrEnum):
     ENCLAVE_APPLICATION_RECEIVED = "enclave_application_received"
     ENCLAVE_APPLICATION_APPROVED = "enclave_application_approved"
     ENCLAVE_APPLICATION_REJECTED = "enclave_application_rejected"
+    SESSION_STOLEN = "session_stolen"
 
     @property
     def subject(self) -> SubjectKind:
         """What the message is about, so that a client can open it."""
+        if self is MessageKind.SESSION_STOLEN:
+            return SubjectKind.SESSION
         return SubjectKind.BRANCH if self.value.startswith("enclave") else SubjectKind.ACTIVITY
 
     @property
     def parameters(self) -> frozenset[str]:
-        """Every parameter that must be given: ``activity_id`` or ``branch_id``, and those of the sentences."""
+        """Every parameter that must be given: the id of the subject, such as ``activity_id``, and those of the sentences."""
         return frozenset({f"{self.subject}_id", *_PLACEHOLDER.findall(_SENTENCES[self][0])})
 
 
 class SubjectKind(StrEnum):
     ACTIVITY = "activity"
     BRANCH = "branch"
+    SESSION = "session"
 
 
 # Values are put in when a message is read, in the reader's language; those named ``…_at`` are ISO 8601 instants.
@@ -180,6 +184,10 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.ENCLAVE_APPLICATION_REJECTED: (
         "您加入“{branch_name}”的申请未通过，原因：{reason}",
         "Your application to join “{branch_name}” was not approved. Reason: {reason}",
+    ),
+    MessageKind.SESSION_STOLEN: (
+        "安全提醒：您的一处登录凭证被重复使用，可能已被他人获取，我们已将该登录退出。请到“登录设备”查看，退出不认识的设备。",
+        "Security: a log-in of yours was used from two places, so somebody else may have it; it has been ended. Look at your sessions and end those you do not know.",
     ),
 }
 

@@ -10,6 +10,7 @@ from sqlalchemy import delete, exists, func, insert, literal, select, update
 
 from engage.core import clock, ids
 from engage.core.db import UtcDateTime, upserting
+from engage.identity.service.notices import Notice, tell_with
 from engage.messages.errors import NoSuchMessage
 from engage.messages.models import Message, MessageKind, OutboxEntry
 
@@ -100,6 +101,18 @@ def enqueue_each(
         )
     if rows:
         db.execute(insert(_OUTBOX), rows if len(rows) > 1 else rows[0])
+
+
+_NOTICES: Final = {Notice.SESSION_STOLEN: MessageKind.SESSION_STOLEN}
+
+
+def _tell_of_account(work: Work, person_id: UUID, notice: Notice, subject_id: UUID) -> None:
+    kind = _NOTICES[notice]
+    letter = (person_id, {f"{kind.subject}_id": str(subject_id)})
+    enqueue_each(work.session, work.now, kind, [letter])
+
+
+tell_with(_tell_of_account)
 
 
 def deliver_due(database: Database, limit: int = _BATCH) -> int:

@@ -1,14 +1,30 @@
-"""Callers with a role."""
+"""Callers with a role: a member, or the script of one with an API key."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
-from sqlalchemy import exists, literal, select
+from flask import current_app
+from sqlalchemy import bindparam, exists, literal, or_, select, update
 
+from engage.core.crypto import sha256
 from engage.core.errors import NotAllowed
 from engage.core.prepared import Prepared
-from engage.identity.caller import member
+from engage.core.replies import this_request
+from engage.identity.access import refuse_inactive
+from engage.identity.caller import Member, member
+from engage.identity.errors import (
+    ApiKeyExpired,
+    ApiKeyInvalid,
+    ApiKeyNotTaken,
+    ApiKeyReadsOnly,
+    ApiKeyWrongAddress,
+)
+from engage.identity.models import ApiKey, Person
+from engage.identity.tokens.api_keys import PREFIX, is_from, is_secret, public_id_of
 from engage.orgs.access import LATER, live_grant
 
 if TYPE_CHECKING:
@@ -17,29 +33,136 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
+    from engage.core.db import Database
     from engage.core.errors import DomainError
-    from engage.identity.caller import Identity, Member
+    from engage.identity.caller import Identity
+
+_NOTED_EVERY: Final = timedelta(minutes=10)
+
+
+@dataclass(slots=True)
+class ShownKey:
+    """An API key as it was sent; whose it is, is known once it is loaded."""
+
+    public_id: str
+    digest: bytes
+    address: str | None
+    person_id: UUID | None = None
 
 
 _HOLDS_A_ROLE: Final = Prepared(
     select(literal(1)).where(exists().where(live_grant(LATER.actor.id, LATER.now)))
 )
+_OF_KEY: Final = Prepared(
+    select(
+        ApiKey.id,
+        ApiKey.secret_hash,
+        ApiKey.previous_hash,
+        ApiKey.previous_until,
+        ApiKey.scopes,
+        ApiKey.addresses,
+        ApiKey.expires_at,
+        ApiKey.revoked_at,
+        ApiKey.last_used_at,
+        *(Person.id, Person.status, Person.name, Person.birth_on, Person.hometown_code, Person.current_code),
+    )
+    .join(Person, Person.id == ApiKey.person_id)
+    .where(ApiKey.public_id == bindparam("public_id"))
+)
+_KEY_REFUSALS: Final[tuple[type[DomainError], ...]] = (
+    ApiKeyInvalid,
+    ApiKeyExpired,
+    ApiKeyWrongAddress,
+    ApiKeyReadsOnly,
+)
 
 
-class _Staff:
-    """A member who holds some role now; on what, the use case asks."""
+def _owner_of(shown: ShownKey, db: Connection | Session, now: datetime) -> Member:
+    """Return whom an API key stands for. One statement, and rarely one that notes its use.
+
+    Raises:
+        ApiKeyInvalid: there is no such key, its secret is another one, or it was revoked.
+        ApiKeyExpired: its time is over.
+        ApiKeyWrongAddress: it may not be used from there.
+        AccountSuspended, AccountClosed: its owner's account may not be used.
+
+    """
+    row = _OF_KEY.one_or_none(db, {"public_id": shown.public_id})
+    if row is None:
+        raise ApiKeyInvalid
+    key_id, current, previous, until, scopes, addresses, expires_at, revoked_at, used_at = row[:9]
+    if not is_secret(shown.digest, current, previous, until, now) or revoked_at is not None:
+        raise ApiKeyInvalid
+    if expires_at <= now:
+        raise ApiKeyExpired
+    if not is_from(shown.address, addresses):
+        raise ApiKeyWrongAddress
+    person_id, status, name, birth_on, hometown_code, current_code = row[9:]
+    refuse_inactive(status)
+    shown.person_id = person_id
+    if used_at is None or used_at <= now - _NOTED_EVERY:
+        _note_use(db, key_id, now)
+    reach = frozenset(scopes)
+    return Member(person_id, None, name, birth_on, hometown_code, current_code, scopes=reach, key_id=key_id)
+
+
+def _note_use(db: Connection | Session, key_id: UUID, now: datetime) -> None:
+    database: Database = current_app.extensions["engage.database"]
+    not_noted = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at <= now - _NOTED_EVERY)
+    with database.atomic():
+        db.execute(update(ApiKey).where(ApiKey.id == key_id, not_noted).values(last_used_at=now))
+
+
+def _shown_key() -> ShownKey | None:
+    """Return the API key that this request shows, None where it shows something else or nothing.
+
+    Raises:
+        ApiKeyInvalid: it cannot be one of ours.
+        ApiKeyReadsOnly: it was sent to change something.
+
+    """
+    asked = this_request()
+    scheme, _, text = asked.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() != "bearer" or not text.startswith(PREFIX):
+        return None
+    public_id = public_id_of(text)
+    if public_id is None:
+        raise ApiKeyInvalid
+    if asked.method not in ("GET", "HEAD"):
+        raise ApiKeyReadsOnly
+    return ShownKey(public_id, sha256(text), asked.remote_addr)
+
+
+class _InPerson:
+    """A member who holds some role now; on what, the use case asks. No key stands for them."""
 
     name = "staff"
     refusals: tuple[type[DomainError], ...] = (*member.refusals, NotAllowed)
 
-    def identify(self) -> Identity:
+    def identify(self) -> Identity | ShownKey:
         return member.identify()
 
-    def load(self, db: Connection | Session, identity: Identity, now: datetime) -> Member:
-        actor = member.load(db, identity, now)
+    def load(self, db: Connection | Session, identity: Identity | ShownKey, now: datetime) -> Member:
+        if isinstance(identity, ShownKey):
+            actor = _owner_of(identity, db, now)
+        else:
+            actor = member.load(db, identity, now)
         if _HOLDS_A_ROLE.one_or_none(db, {"me": actor.id, "now": now}) is None:
             raise NotAllowed
         return actor
 
 
+class _Staff(_InPerson):
+    """The same, or their script: for reading, a key of theirs does as well."""
+
+    refusals: tuple[type[DomainError], ...] = (
+        *(refusal for refusal in _InPerson.refusals if refusal is not ApiKeyNotTaken),
+        *_KEY_REFUSALS,
+    )
+
+    def identify(self) -> Identity | ShownKey:
+        return _shown_key() or member.identify()
+
+
 staff: Final = _Staff()
+staff_in_person: Final = _InPerson()

@@ -8,7 +8,7 @@ from sqlalchemy import or_, select
 
 from engage.activities.models import Activity
 from engage.core.errors import NotAllowed
-from engage.orgs.access import ROLES, Permission, live_grant, permitted
+from engage.orgs.access import Permission, gives, permitted
 from engage.orgs.models import Org, Role, RoleGrant
 
 if TYPE_CHECKING:
@@ -36,11 +36,13 @@ def require_whole(look: Context) -> None:
         NotAllowed: the caller is neither an analyst nor a platform administrator, and reads no figures of a tree from its root.
 
     """
-    at_a_root = RoleGrant.role.in_(ROLES[Permission.READ_FIGURES]) & Org.parent_id.is_(None)
     held = (
         select(RoleGrant.id)
         .join(Org, Org.id == RoleGrant.org_id)
-        .where(live_grant(look.actor.id, look.now), or_(RoleGrant.role.in_(_ANSWER_FOR_ALL), at_a_root))
+        .where(
+            gives(look, Permission.READ_FIGURES),
+            or_(RoleGrant.role.in_(_ANSWER_FOR_ALL), Org.parent_id.is_(None)),
+        )
     )
     if not look.db.scalar(select(held.exists())):
         raise NotAllowed

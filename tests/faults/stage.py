@@ -128,7 +128,7 @@ def _serving(url: str, served_url: str) -> Iterator[Stage]:
         with database.transaction() as session:
             seed_reference(session)
         app = Flask("tokens")  # nothing is served by it, and the log of the test run stays as it is
-        caller.install(app, settings)
+        caller.install(app, settings, database)
         make = Factory(database, app)
         org = make.org()
         staff = make.staff(Role.OFFICER, org=org)

@@ -18,11 +18,12 @@ SOURCE = {path: path.read_text(encoding="utf-8") for path in Path(engage.__file_
 
 # Given by the HTTP layer outside any operation.
 OUTSIDE_OPERATIONS = {"no_such_address", "method_not_allowed", "malformed_request"}
-# Given by commands (engage import, engage grant), whose use cases no operation offers.
+# Given by commands (engage import, engage grant, engage keys), whose use cases no operation offers.
 OF_COMMANDS = {
     "grant_ends_early",
     "import_order",
     "no_such_grant_place",
+    "no_such_signing_key",
     "role_already_held",
     "role_not_here",
 }

@@ -215,6 +215,7 @@ SPECIAL: dict[str, dict[str, object]] = {
     "credit_appeal": {"decided_by": None},
     "role_grant": {"hub_id": None},
     "org_path": {"depth": 0},
+    "api_key": {"expires_at": NOW.replace(month=12)},
     "hours_account": {"person_id": None},
     "hours_entry": {"credit_account_id": RECEIVER, "until_at": NOW.replace(hour=4)},
 }

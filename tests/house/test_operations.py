@@ -26,12 +26,15 @@ WITHOUT_IF_MATCH = {
 }
 
 # POSTs that make something but are safe to repeat without a key; each with its reason.
-WITHOUT_KEY: dict[str, str] = {}
+WITHOUT_KEY = {
+    "create_api_key": "the answer holds a secret, and what is repeated would have to be kept; the other key is revoked",
+}
 
 # What is created without an address of its own; each with where it is read.
 WITHOUT_LOCATION = {
     "add_person": "in the activity's list of sign-ups",
     "make_up_hours": "in the activity's list of hours",
+    "create_api_key": "in the list of the caller's keys",
     "appeal_credit_entry": "with its entry, in the caller's list of entries",
 }
 

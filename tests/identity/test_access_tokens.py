@@ -44,6 +44,16 @@ def ask(app, token, scheme="Bearer"):
     return answer.status_code, answer.json.get("code")
 
 
+def first_key(app):
+    """The key derived from the secret of an application."""
+    keys = app.extensions[caller.SIGNING_KEYS].known()
+    return keys.keys[keys.first]
+
+
+def verified(app):
+    return app.extensions[caller.SIGNING_KEYS].known().verified
+
+
 def part(value):
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
@@ -89,7 +99,7 @@ def test_an_unsigned_token_is_refused(signing_app, make, frozen, name):
 
 def test_the_public_key_is_no_shared_secret(signing_app, make, frozen):
     claims = claims_of(token_for(signing_app, make.person()))
-    public = signing_app.config["JWT_PUBLIC_KEY"]
+    public = first_key(signing_app).public
     if isinstance(public, bytes):
         secrets = [b"\x00" * 32]
     else:
@@ -107,19 +117,29 @@ def test_the_public_key_is_no_shared_secret(signing_app, make, frozen):
         assert ask(signing_app, confused) == (401, "token_invalid")
 
 
-def test_another_algorithm_is_refused_even_under_a_key_of_ours(signing_app, settings, make, frozen):
+def test_another_algorithm_in_the_settings_logs_nobody_out(signing_app, settings, make, frozen):
+    """While it is changed some processes sign with one and some with the other."""
     person = make.person()
-    ours = signing_app.config["JWT_ALGORITHM"]
+    ours = first_key(signing_app).algorithm
     for other in TokenAlgorithm:
-        if other.value != ours:
+        if other is not ours:
             stranger = create_app(settings.replace(token_algorithm=other))
             token = token_for(stranger, person, database=signing_app.extensions["engage.database"])
             stranger.extensions["engage.database"].dispose()
-            assert ask(signing_app, token) == (401, "token_invalid")
+            assert ask(signing_app, token) == (200, None)
+
+
+def test_a_key_is_good_for_its_own_algorithm_only(signing_app, make, frozen):
+    claims = claims_of(token_for(signing_app, make.person()))
+    keys = signing_app.extensions[caller.SIGNING_KEYS].known().keys
+    for key in keys.values():
+        for other in keys.values():
+            token = jwt.encode(claims, other.private, other.algorithm.value, headers={"kid": key.kid})
+            assert ask(signing_app, token) == ((200, None) if key is other else (401, "token_invalid"))
 
 
 def test_a_token_of_an_installation_with_another_secret_is_refused(signing_app, settings, make, frozen):
-    algorithm = TokenAlgorithm(signing_app.config["JWT_ALGORITHM"])
+    algorithm = first_key(signing_app).algorithm
     stranger = create_app(
         settings.replace(token_algorithm=algorithm, secret_key="another secret, also long enough")
     )
@@ -150,7 +170,7 @@ def test_claims_that_are_wrong_or_missing_are_refused_although_we_signed_them(
         del claims[claim]
     else:
         claims[claim] = value
-    token = jwt.encode(claims, signing_app.config["JWT_PRIVATE_KEY"], signing_app.config["JWT_ALGORITHM"])
+    token = jwt.encode(claims, first_key(signing_app).private, first_key(signing_app).algorithm.value)
     assert ask(signing_app, token) == (401, "token_invalid")
 
 
@@ -200,19 +220,19 @@ def test_a_token_is_verified_once(app, make, frozen, monkeypatch):
 
 
 def test_a_refused_token_is_not_remembered(app, make, frozen):
-    app.extensions[caller._CACHE].clear()
+    verified(app).clear()
     for token in ("x", "a.b.c", "a" * 9000):
         ask(app, token)
-    assert app.extensions[caller._CACHE] == {}
+    assert verified(app) == {}
 
 
 def test_the_cache_is_bounded(app, make, frozen, monkeypatch):
     monkeypatch.setattr(caller, "_CACHE_SIZE", 2)
     person = make.person()
-    app.extensions[caller._CACHE].clear()
+    verified(app).clear()
     for _ in range(5):
         assert ask(app, token_for(app, person)) == (200, None)
-    assert len(app.extensions[caller._CACHE]) <= 2
+    assert len(verified(app)) <= 2
 
 
 def test_an_ended_session_stops_its_tokens_at_once(app, database, make, frozen):

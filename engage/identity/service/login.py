@@ -15,7 +15,7 @@ from engage.identity.errors import LoginInProgress, WeChatCodeRefused
 from engage.identity.gateway import exchange_code
 from engage.identity.models import AuthSession, LoginAttempt, Person, RefreshToken, WeChatAccount
 from engage.identity.queries import read_me
-from engage.identity.service.sessions import OpenSession, first_token, stored
+from engage.identity.service.sessions import OpenSession, first_token, lives_until, stored
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,11 +37,11 @@ class LogIn:
     user: dict[str, Any]
 
 
-def log_in(errand: Errand, gateway: WeChatGateway, code: str) -> LogIn:
+def log_in(errand: Errand, gateway: WeChatGateway, code: str, device: str | None = None) -> LogIn:
     """Exchange the code of ``wx.login`` for a session; the first log-in creates the person.
 
     A code can be exchanged once, and a weak network repeats requests: whoever claims the code asks WeChat, and who
-    comes with the same code within a minute gets the same session. No transaction is open while WeChat is asked.
+    comes with the same code within a minute gets the same session. ``device`` is what the person will know the session by. No transaction is open while WeChat is asked.
 
     Raises:
         LoginInProgress: another request is exchanging this code.
@@ -61,7 +61,7 @@ def log_in(errand: Errand, gateway: WeChatGateway, code: str) -> LogIn:
     try:
         account = exchange_code(gateway, code)
         with errand.work() as last:
-            return _open_session(last, code, account)
+            return _open_session(last, code, account, device)
     except BaseException:
         with errand.work() as undo:
             _release(undo, code, work.now)
@@ -116,14 +116,14 @@ def _release(work: Work, code: str, started_at: datetime) -> None:
     )
 
 
-def _open_session(work: Work, code: str, account: WeChatSession) -> LogIn:
+def _open_session(work: Work, code: str, account: WeChatSession, device: str | None) -> LogIn:
     person_id, is_new = _person_of(work, account)
-    expires_at = work.now + work.settings.refresh_token_life
-    session = AuthSession(person_id=person_id, created_at=work.now, expires_at=expires_at)
+    expires_at = lives_until(work, work.now)
+    session = AuthSession(person_id=person_id, created_at=work.now, expires_at=expires_at, device=device)
     work.session.add(session)
     work.session.flush()
     token = first_token(work.settings, code, session.id)
-    work.session.add(stored(work, token, session.id))
+    work.session.add(stored(work, token, session.id, expires_at))
     work.session.flush()
     outcome = {"session_id": session.id, "is_new": is_new}
     completed = work.session.scalar(

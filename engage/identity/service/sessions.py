@@ -12,10 +12,13 @@ from sqlalchemy import select, update
 from engage.core.crypto import keyed_hash, sha256, url_token
 from engage.core.errors import DomainError
 from engage.identity.access import refuse_inactive
-from engage.identity.errors import RefreshTokenInvalid, RefreshTokenReused, SessionEnded
+from engage.identity.errors import NoSuchSession, RefreshTokenInvalid, RefreshTokenReused, SessionEnded
 from engage.identity.models import AuthSession, Person, RefreshToken, SessionEnd
+from engage.identity.queries import live_sessions
+from engage.identity.service.notices import Notice, tell
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from engage.core.config import Settings
@@ -45,13 +48,15 @@ def _next_token(settings: Settings, token: str) -> str:
     return url_token(keyed_hash(settings.key("refresh-token"), f"next:{token}"))
 
 
-def stored(work: Work, token: str, session_id: UUID) -> RefreshToken:
+def lives_until(work: Work, created_at: datetime) -> datetime:
+    """Return when a session ends that is used now and not again: it slides on with each use, but not for ever."""
+    return min(work.now + work.settings.refresh_token_life, created_at + work.settings.session_life)
+
+
+def stored(work: Work, token: str, session_id: UUID, expires_at: datetime) -> RefreshToken:
     """Return the row of a refresh token issued now."""
     return RefreshToken(
-        token_hash=sha256(token),
-        session_id=session_id,
-        issued_at=work.now,
-        expires_at=work.now + work.settings.refresh_token_life,
+        token_hash=sha256(token), session_id=session_id, issued_at=work.now, expires_at=expires_at
     )
 
 
@@ -60,7 +65,7 @@ def refresh(errand: Errand, token: str) -> OpenSession:
 
     A used token gives the same successor again for 30 seconds, because the answer may have been lost or two requests
     may have left together. After that, or once the successor itself was used, two parties hold the session's tokens:
-    it is ended, and that stays although the request is refused.
+    it is ended, the person is told, and that stays although the request is refused.
 
     Raises:
         RefreshTokenInvalid: unknown or expired.
@@ -80,7 +85,7 @@ def refresh(errand: Errand, token: str) -> OpenSession:
 def _rotate(work: Work, token: str) -> OpenSession | DomainError:
     row = work.session.execute(
         select(RefreshToken.expires_at, RefreshToken.replaced_at, AuthSession.ended_at)
-        .add_columns(AuthSession.id, AuthSession.person_id, Person.status)
+        .add_columns(AuthSession.id, AuthSession.person_id, AuthSession.created_at, Person.status)
         .join(AuthSession, AuthSession.id == RefreshToken.session_id)
         .join(Person, Person.id == AuthSession.person_id)
         .where(RefreshToken.token_hash == sha256(token))
@@ -93,23 +98,27 @@ def _rotate(work: Work, token: str) -> OpenSession | DomainError:
     refuse_inactive(row.status)
     successor = _next_token(work.settings, token)
     if row.replaced_at is None:
-        _replace(work, token, successor, row.id)
+        expires_at = lives_until(work, row.created_at)
+        if expires_at <= work.now:  # the setting was lowered meanwhile
+            return RefreshTokenInvalid()
+        _replace(work, token, successor, row.id, expires_at)
     elif work.now - row.replaced_at > REFRESH_GRACE or _is_used(work, successor):
         end_session(work, row.id, SessionEnd.REFRESH_REUSED)
+        tell(work, row.person_id, Notice.SESSION_STOLEN, row.id)
         log.warning("refresh token reused", extra={"fields": {"session": str(row.id)}})
         return RefreshTokenReused()
     return OpenSession(row.person_id, row.id, successor)
 
 
-def _replace(work: Work, token: str, successor: str, session_id: UUID) -> None:
+def _replace(work: Work, token: str, successor: str, session_id: UUID, expires_at: datetime) -> None:
     work.session.execute(
         update(RefreshToken).where(RefreshToken.token_hash == sha256(token)).values(replaced_at=work.now)
     )
-    work.session.add(stored(work, successor, session_id))
+    work.session.add(stored(work, successor, session_id, expires_at))
     work.session.execute(
         update(AuthSession)
         .where(AuthSession.id == session_id)
-        .values(expires_at=work.now + work.settings.refresh_token_life)
+        .values(expires_at=expires_at, refreshed_at=work.now)
     )
     work.session.flush()
 
@@ -125,4 +134,29 @@ def end_session(work: Work, session_id: UUID, reason: SessionEnd) -> None:
         update(AuthSession)
         .where(AuthSession.id == session_id, AuthSession.ended_at.is_(None))
         .values(ended_at=work.now, end_reason=reason)
+    )
+
+
+def end_own_session(work: Work, session_id: UUID) -> None:
+    """End a session of the caller, be it this one.
+
+    Raises:
+        NoSuchSession: there is none that is live, or it is somebody else's.
+
+    """
+    ended = work.session.execute(
+        update(AuthSession)
+        .where(AuthSession.id == session_id, *live_sessions(work))
+        .values(ended_at=work.now, end_reason=SessionEnd.LOGGED_OUT)
+    )
+    if not ended.rowcount:  # type: ignore[attr-defined]
+        raise NoSuchSession
+
+
+def end_other_sessions(work: Work) -> None:
+    """End every session of the caller but the one that asks."""
+    work.session.execute(
+        update(AuthSession)
+        .where(AuthSession.id != work.actor.session_id, *live_sessions(work))
+        .values(ended_at=work.now, end_reason=SessionEnd.LOGGED_OUT)
     )

@@ -1,0 +1,1 @@
+"""API keys: how those who hold a role let scripts of theirs read."""

@@ -1,0 +1,32 @@
+"""What a person is told about their account. Identity does not know messages: the feature above says how it tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from engage.core.db import Work
+
+
+class Notice(StrEnum):
+    """What happened to an account."""
+
+    SESSION_STOLEN = "session_stolen"
+
+
+Teller = Callable[["Work", UUID, Notice, UUID], None]
+_TELLERS: list[Teller] = []
+
+
+def tell_with(teller: Teller) -> None:
+    """Say how people are told; called once, by the feature that can."""
+    _TELLERS.append(teller)
+
+
+def tell(work: Work, person_id: UUID, notice: Notice, subject_id: UUID) -> None:
+    """Tell a person, in the running transaction, what happened and to which object of theirs."""
+    for teller in _TELLERS:
+        teller(work, person_id, notice, subject_id)
