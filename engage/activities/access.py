@@ -12,7 +12,7 @@ from engage.activities.errors import NoSuchActivity, NoSuchAppeal, NoSuchProject
 from engage.activities.models import Activity, ActivityStatus, Audience, CreditAppeal, CreditEntry, Project
 from engage.core.errors import NotAllowed
 from engage.hubs.models import Hub, HubStatus
-from engage.orgs.access import Permission, gives, permitted
+from engage.orgs.access import Permission, held_with, permitted
 from engage.orgs.models import Membership, MembershipStatus, Org, OrgPath, RoleGrant
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def decidable(look: Context) -> ColumnElement[bool]:
         .join(RoleGrant, RoleGrant.org_id == OrgPath.ancestor_id)
         .join(Org, Org.id == OrgPath.descendant_id)
         .where(
-            gives(look, Permission.REVIEW_ACTIVITY),
+            held_with(look, Permission.REVIEW_ACTIVITY),
             or_(OrgPath.depth >= 1, Org.parent_id.is_(None)),
         )
     )

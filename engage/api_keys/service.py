@@ -14,7 +14,7 @@ from engage.api_keys.queries import shown
 from engage.core.db import UtcDateTime
 from engage.identity.models import ApiKey, Person
 from engage.identity.tokens.api_keys import new_key
-from engage.orgs.access import Permission, gives
+from engage.orgs.access import Permission, held_with
 from engage.orgs.models import RoleGrant
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def create_key(work: Work, body: dict[str, Any]) -> dict[str, Any]:
 
 def _require_held(work: Work, scopes: Iterable[str]) -> None:
     for scope in scopes:
-        held = exists(select(RoleGrant.id).where(gives(work, Permission(scope))))
+        held = exists(select(RoleGrant.id).where(held_with(work, Permission(scope))))
         if not work.session.scalar(select(held)):
             raise ScopeNotYours(scope=scope)
 

@@ -69,18 +69,18 @@ def live_grant(person_id: UUID, now: datetime) -> ColumnElement[bool]:
     )
 
 
-def may_use(look: Context, permission: Permission) -> bool:
+def within_scopes(look: Context, permission: Permission) -> bool:
     """Say whether what the caller shows reaches so far: an API key stands for its owner within its scopes only."""
     scopes: frozenset[str] | None = getattr(look.actor, "scopes", None)
     return scopes is None or permission in scopes
 
 
-def gives(look: Context, permission: Permission) -> ColumnElement[bool]:
+def held_with(look: Context, permission: Permission) -> ColumnElement[bool]:
     """Return the condition that a grant is the caller's, in force, and gives a permission that the caller may use now.
 
     Whatever decides by grants of the caller begins with this or with ``permitted``.
     """
-    if not may_use(look, permission):
+    if not within_scopes(look, permission):
         return false()
     return and_(live_grant(look.actor.id, look.now), RoleGrant.role.in_(ROLES[permission]))
 
@@ -109,7 +109,7 @@ def permitted(
 ) -> ColumnElement[bool]:
     """Return the condition that the caller has a permission on a row that belongs to an org, and perhaps to a hub."""
     person_id = look.actor.id
-    if person_id is None or not may_use(look, permission):
+    if person_id is None or not within_scopes(look, permission):
         return false()
     allowed: ColumnElement[bool] = org_id.in_(org_scope(person_id, permission, look.now))
     if hub_id is not None:

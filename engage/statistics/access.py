@@ -8,7 +8,7 @@ from sqlalchemy import or_, select
 
 from engage.activities.models import Activity
 from engage.core.errors import NotAllowed
-from engage.orgs.access import Permission, gives, permitted
+from engage.orgs.access import Permission, held_with, permitted
 from engage.orgs.models import Org, Role, RoleGrant
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def require_whole(look: Context) -> None:
         select(RoleGrant.id)
         .join(Org, Org.id == RoleGrant.org_id)
         .where(
-            gives(look, Permission.READ_FIGURES),
+            held_with(look, Permission.READ_FIGURES),
             or_(RoleGrant.role.in_(_ANSWER_FOR_ALL), Org.parent_id.is_(None)),
         )
     )

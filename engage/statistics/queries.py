@@ -24,7 +24,7 @@ from engage.core.paging import Pager, beyond
 from engage.core.sheets import as_csv
 from engage.core.sql import shanghai_month
 from engage.hubs.models import Hub
-from engage.orgs.access import Permission, gives
+from engage.orgs.access import Permission, held_with
 from engage.orgs.models import Org, RoleGrant
 from engage.regions.models import Division
 from engage.statistics.access import countable
@@ -256,7 +256,7 @@ def _totals(counted: CTE, persons: CTE, rows: Subquery) -> Select[Any]:
 
 def _scope(look: Context) -> list[dict[str, Any]]:
     """Return the organisations and hubs that the caller's figures cover, by name, ``MAX_SCOPE`` at most."""
-    held = gives(look, Permission.READ_FIGURES)
+    held = held_with(look, Permission.READ_FIGURES)
     orgs = select(literal(ScopeKind.ORG.value).label("kind"), Org.id.label("id"), Org.name.label("name"))
     hubs = select(literal(ScopeKind.HUB.value), Hub.id, Hub.name)
     both = union(

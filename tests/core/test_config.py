@@ -47,6 +47,8 @@ def test_production_takes_what_is_complete():
         ("ENGAGE_DATA_KEYS", f"x:{KEY}"),
         ("ENGAGE_DATA_KEYS", "1:%%%"),
         ("ENGAGE_TOKEN_ALGORITHM", "none"),
+        ("ENGAGE_SESSION_DAYS", "0"),
+        ("ENGAGE_TRUSTED_PROXIES", "-1"),
         ("ENGAGE_WECHAT_API_BASE", "ftp://api"),
         ("ENGAGE_WECHAT_API_BASE", "https://api?x=1"),
         ("ENGAGE_PUBLIC_URL", "engage.example.cn"),

@@ -80,6 +80,15 @@ def test_the_clock_is_read_in_one_place():
     assert found(read, CLOCKS) == {}
 
 
+def test_grants_of_the_caller_are_asked_for_in_one_place():
+    """So that nobody forgets that a key of theirs may do less: ``permitted`` and its like stand in orgs."""
+
+    def asked(path):
+        return [] if "engage/orgs/" in _name(path) else re.findall("live_grant", _text(path))
+
+    assert found(asked) == {}
+
+
 def test_queries_are_selects():
     assert found(lambda path: [call for call in _calls(path) if call.endswith(".query")]) == {}
 
