@@ -186,8 +186,8 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
         "Your application to join “{branch_name}” was not approved. Reason: {reason}",
     ),
     MessageKind.SESSION_STOLEN: (
-        "安全提醒：您的一处登录凭证被重复使用，可能已被他人获取，我们已将该登录退出。请到“登录设备”查看，退出不认识的设备。",
-        "Security: a log-in of yours was used from two places, so somebody else may have it; it has been ended. Look at your sessions and end those you do not know.",
+        "安全提醒：您{logged_in_at}的登录凭证被重复使用，可能已被他人获取，我们已将该登录退出。请到“登录设备”查看，退出不认识的设备。",
+        "Security: your log-in of {logged_in_at} was used twice, so somebody else may have it; it has been ended. Look at your sessions and end those you do not know.",
     ),
 }
 

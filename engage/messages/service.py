@@ -106,9 +106,11 @@ def enqueue_each(
 _NOTICES: Final = {Notice.SESSION_STOLEN: MessageKind.SESSION_STOLEN}
 
 
-def _tell_of_account(work: Work, person_id: UUID, notice: Notice, subject_id: UUID) -> None:
+def _tell_of_account(
+    work: Work, person_id: UUID, notice: Notice, subject_id: UUID, params: dict[str, str]
+) -> None:
     kind = _NOTICES[notice]
-    letter = (person_id, {f"{kind.subject}_id": str(subject_id)})
+    letter = (person_id, {f"{kind.subject}_id": str(subject_id), **params})
     enqueue_each(work.session, work.now, kind, [letter])
 
 

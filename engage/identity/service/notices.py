@@ -17,7 +17,7 @@ class Notice(StrEnum):
     SESSION_STOLEN = "session_stolen"
 
 
-Teller = Callable[["Work", UUID, Notice, UUID], None]
+Teller = Callable[["Work", UUID, Notice, UUID, dict[str, str]], None]
 _TELLERS: list[Teller] = []
 
 
@@ -26,7 +26,7 @@ def tell_with(teller: Teller) -> None:
     _TELLERS.append(teller)
 
 
-def tell(work: Work, person_id: UUID, notice: Notice, subject_id: UUID) -> None:
-    """Tell a person, in the running transaction, what happened and to which object of theirs."""
+def tell(work: Work, person_id: UUID, notice: Notice, subject_id: UUID, **params: str) -> None:
+    """Tell a person, in the running transaction, what happened and to which object of theirs; ``params`` are what its sentence names."""
     for teller in _TELLERS:
-        teller(work, person_id, notice, subject_id)
+        teller(work, person_id, notice, subject_id, params)

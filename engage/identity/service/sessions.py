@@ -104,7 +104,8 @@ def _rotate(work: Work, token: str) -> OpenSession | DomainError:
         _replace(work, token, successor, row.id, expires_at)
     elif work.now - row.replaced_at > REFRESH_GRACE or _is_used(work, successor):
         end_session(work, row.id, SessionEnd.REFRESH_REUSED)
-        tell(work, row.person_id, Notice.SESSION_STOLEN, row.id)
+        since = row.created_at.isoformat()
+        tell(work, row.person_id, Notice.SESSION_STOLEN, row.id, logged_in_at=since)
         log.warning("refresh token reused", extra={"fields": {"session": str(row.id)}})
         return RefreshTokenReused()
     return OpenSession(row.person_id, row.id, successor)
