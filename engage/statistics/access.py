@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-from sqlalchemy import or_, select
+from typing import TYPE_CHECKING
 
 from engage.activities.models import Activity
-from engage.core.errors import NotAllowed
-from engage.orgs.access import ROLES, Permission, live_grant, permitted
-from engage.orgs.models import Org, Role, RoleGrant
+from engage.orgs.access import Permission, permitted, require_everywhere
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from engage.core.db import Context
-
-
-_ANSWER_FOR_ALL: Final = (Role.PLATFORM_ADMIN, Role.ANALYST)
 
 
 def countable(look: Context) -> ColumnElement[bool]:
@@ -36,11 +29,4 @@ def require_whole(look: Context) -> None:
         NotAllowed: the caller is neither an analyst nor a platform administrator, and reads no figures of a tree from its root.
 
     """
-    at_a_root = RoleGrant.role.in_(ROLES[Permission.READ_FIGURES]) & Org.parent_id.is_(None)
-    held = (
-        select(RoleGrant.id)
-        .join(Org, Org.id == RoleGrant.org_id)
-        .where(live_grant(look.actor.id, look.now), or_(RoleGrant.role.in_(_ANSWER_FOR_ALL), at_a_root))
-    )
-    if not look.db.scalar(select(held.exists())):
-        raise NotAllowed
+    require_everywhere(look, Permission.READ_INTEGRITY)

@@ -24,7 +24,7 @@ from engage.core.paging import Pager, beyond
 from engage.core.sheets import as_csv
 from engage.core.sql import shanghai_month
 from engage.hubs.models import Hub
-from engage.orgs.access import ROLES, Permission, live_grant
+from engage.orgs.access import Permission, held_with
 from engage.orgs.models import Org, RoleGrant
 from engage.regions.models import Division
 from engage.statistics.access import countable
@@ -256,12 +256,12 @@ def _totals(counted: CTE, persons: CTE, rows: Subquery) -> Select[Any]:
 
 def _scope(look: Context) -> list[dict[str, Any]]:
     """Return the organisations and hubs that the caller's figures cover, by name, ``MAX_SCOPE`` at most."""
-    held = (live_grant(look.actor.id, look.now), RoleGrant.role.in_(ROLES[Permission.READ_FIGURES]))
+    held = held_with(look, Permission.READ_FIGURES)
     orgs = select(literal(ScopeKind.ORG.value).label("kind"), Org.id.label("id"), Org.name.label("name"))
     hubs = select(literal(ScopeKind.HUB.value), Hub.id, Hub.name)
     both = union(
-        orgs.join(RoleGrant, RoleGrant.org_id == Org.id).where(*held),
-        hubs.join(RoleGrant, RoleGrant.hub_id == Hub.id).where(*held),
+        orgs.join(RoleGrant, RoleGrant.org_id == Org.id).where(held),
+        hubs.join(RoleGrant, RoleGrant.hub_id == Hub.id).where(held),
     ).subquery()
     nodes = look.db.execute(select(both).order_by(both.c.name, both.c.id).limit(MAX_SCOPE))
     return [{"kind": kind, "id": node_id, "name": name} for kind, node_id, name in nodes]
