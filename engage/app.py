@@ -52,7 +52,7 @@ APIS: Final[tuple[Api, ...]] = (
     engage.identity.routes.api,
     engage.home.routes.api,
     engage.regions.routes.api,
-    engage.orgs.routes.api,
+    *engage.orgs.routes.apis,
     engage.api_keys.routes.api,
     engage.hubs.routes.api,
     *engage.activities.routes.apis,

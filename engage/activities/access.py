@@ -12,8 +12,8 @@ from engage.activities.errors import NoSuchActivity, NoSuchAppeal, NoSuchProject
 from engage.activities.models import Activity, ActivityStatus, Audience, CreditAppeal, CreditEntry, Project
 from engage.core.errors import NotAllowed
 from engage.hubs.models import Hub, HubStatus
-from engage.orgs.access import Permission, held_with, permitted
-from engage.orgs.models import Membership, MembershipStatus, Org, OrgPath, RoleGrant
+from engage.orgs.access import Permission, Place, define_place, permitted
+from engage.orgs.models import Membership, MembershipStatus
 
 if TYPE_CHECKING:
     from engage.core.db import Context, Work
@@ -40,13 +40,34 @@ def is_public() -> ColumnElement[bool]:
 
 
 def manageable(look: Context, permission: Permission = Permission.MANAGE_ACTIVITY) -> ColumnElement[bool]:
-    """Return the condition that the caller works on an activity as staff of its org or hub."""
-    return permitted(look, permission, Activity.org_id, Activity.hub_id)
+    """Return the condition that the caller works on an activity as staff of its org or hub.
+
+    Whatever shows a person to staff, or lets them act for one, asks for ``READ_PEOPLE``.
+    """
+    return PLACE.allows(look, permission)
 
 
 def visible_activities(look: Context) -> ColumnElement[bool]:
     """Return the condition that the caller may see an activity: public, or their own as staff."""
     return or_(is_public(), manageable(look))
+
+
+PLACE: Final = Place(
+    Activity.id,
+    Activity.org_id,
+    (
+        Permission.MANAGE_ACTIVITY,
+        Permission.READ_PEOPLE,
+        Permission.REVIEW_ACTIVITY,
+        Permission.DECIDE_APPEAL,
+        Permission.READ_FIGURES,
+    ),
+    hub_id=Activity.hub_id,
+    period=(Activity.starts_at, Activity.ends_at),
+    visible=visible_activities,
+)
+define_place("activity", PLACE)
+define_place("project", Place(Project.id, Project.org_id, (Permission.MANAGE_ORG,)))
 
 
 def activity_to_manage(
@@ -73,7 +94,9 @@ def activity_to_manage(
     return activity
 
 
-def require_manageable(look: Context, activity_id: UUID) -> None:
+def require_manageable(
+    look: Context, activity_id: UUID, permission: Permission = Permission.MANAGE_ACTIVITY
+) -> None:
     """Refuse a reader who is not staff of an activity.
 
     Raises:
@@ -82,7 +105,7 @@ def require_manageable(look: Context, activity_id: UUID) -> None:
 
     """
     row = look.db.execute(
-        select(manageable(look)).where(Activity.id == activity_id, visible_activities(look))
+        select(manageable(look, permission)).where(Activity.id == activity_id, visible_activities(look))
     ).one_or_none()
     if row is None:
         raise NoSuchActivity
@@ -129,16 +152,7 @@ def decidable(look: Context) -> ColumnElement[bool]:
     An officer of a node above the one that holds the activity; of that node itself where nothing is above it. Nobody
     decides about themselves.
     """
-    decided_from = (
-        select(OrgPath.descendant_id)
-        .join(RoleGrant, RoleGrant.org_id == OrgPath.ancestor_id)
-        .join(Org, Org.id == OrgPath.descendant_id)
-        .where(
-            held_with(look, Permission.REVIEW_ACTIVITY),
-            or_(OrgPath.depth >= 1, Org.parent_id.is_(None)),
-        )
-    )
-    return and_(Activity.org_id.in_(decided_from), CreditEntry.person_id != look.actor.id)
+    return and_(manageable(look, Permission.DECIDE_APPEAL), CreditEntry.person_id != look.actor.id)
 
 
 def appeal_to_decide(work: Work, appeal_id: UUID) -> CreditAppeal:
@@ -155,7 +169,11 @@ def appeal_to_decide(work: Work, appeal_id: UUID) -> CreditAppeal:
         .join(Activity, Activity.id == CreditEntry.activity_id)
         .where(
             CreditAppeal.id == appeal_id,
-            or_(decidable(work), manageable(work), CreditEntry.person_id == work.actor.id),
+            or_(
+                decidable(work),
+                manageable(work, Permission.READ_PEOPLE),
+                CreditEntry.person_id == work.actor.id,
+            ),
         )
         .with_for_update(of=CreditAppeal)
         .execution_options(populate_existing=True)

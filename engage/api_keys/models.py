@@ -16,7 +16,8 @@ MAX_OVERLAP_HOURS: Final = 168
 class Scope(StrEnum):
     """Permissions that a key may carry, by their own names.
 
-    Reading figures alone: what else staff read shows people, and that asks for a person who has logged in.
+    Reading figures, and the figures about the whole installation: what else staff read shows people, and that asks for a person who has logged in.
     """
 
     READ_FIGURES = Permission.READ_FIGURES.value
+    READ_INTEGRITY = Permission.READ_INTEGRITY.value

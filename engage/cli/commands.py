@@ -23,6 +23,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "import": "engage.cli.imports:imports",
     "openapi": "engage.cli.document:openapi",
     "grant": "engage.cli.grant:grant",
+    "access": "engage.cli.access:access",
     "person": "engage.cli.person:person",
     "keys": "engage.cli.keys:keys",
     "doctor": "engage.cli.doctor:doctor",

@@ -98,6 +98,8 @@ class Settings:
     credit_threshold: int = 60
     credit_held_hours: int = 24
     credit_appeal_days: int = 14
+    people_days_before: int = 30  # so long before and after an activity a hub manager sees who signed up
+    people_days_after: int = 30
     body_limit_bytes: int = 1_048_576
     log_level: str = "INFO"
     bind: str = "127.0.0.1:8000"
@@ -283,6 +285,8 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "credit_threshold": _whole(0, 1000),
     "credit_held_hours": _whole(0, 720),
     "credit_appeal_days": _whole(1, 365),
+    "people_days_before": _whole(0, 3650),
+    "people_days_after": _whole(7, 3650),
     "body_limit_bytes": _whole(1024, 16_777_216),
     "log_level": _log_level,
     "bind": _text,

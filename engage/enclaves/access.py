@@ -11,7 +11,7 @@ from engage.activities.models import Audience
 from engage.core.errors import NotAllowed
 from engage.enclaves.errors import NoSuchEnclaveApplication, NoSuchEnclaveBranch, OwnApplication
 from engage.enclaves.models import EnclaveApplication, EnclaveBranch, EnclaveParticipation, EnclaveStatus
-from engage.orgs.access import Permission, permitted
+from engage.orgs.access import Permission, Place, define_place, permitted
 from engage.orgs.models import Org, OrgStatus
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ def decidable(look: Context) -> ColumnElement[bool]:
 def visible_branches(look: Context) -> ColumnElement[bool]:
     """Return the condition that the caller may see a branch: in being, or theirs to look after."""
     return or_(is_open(), decidable(look))
+
+
+define_place(
+    "enclave_branch",
+    Place(EnclaveBranch.id, EnclaveBranch.id, (Permission.MANAGE_ENCLAVE, Permission.DECIDE_ENCLAVE)),
+)
 
 
 def branch_to_manage(work: Work, branch_id: UUID) -> tuple[EnclaveBranch, Org]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import or_, select
 
 from engage.core.errors import NotAllowed
 from engage.hubs.errors import NoSuchHub
 from engage.hubs.models import Hub, HubStatus
-from engage.orgs.access import Permission, permitted
+from engage.orgs.access import Permission, Place, define_place
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -26,12 +26,22 @@ def is_public() -> ColumnElement[bool]:
 
 def manageable(look: Context) -> ColumnElement[bool]:
     """Return the condition that the caller manages a hub: its manager, or an officer of its org or above."""
-    return permitted(look, Permission.MANAGE_HUB, Hub.org_id, Hub.id)
+    return PLACE.allows(look, Permission.MANAGE_HUB)
 
 
 def visible_hubs(look: Context) -> ColumnElement[bool]:
     """Return the condition that the caller may see a hub: in use, or theirs to manage."""
     return or_(is_public(), manageable(look))
+
+
+PLACE: Final = Place(
+    Hub.id,
+    Hub.org_id,
+    (Permission.MANAGE_HUB, Permission.MANAGE_ACTIVITY, Permission.READ_FIGURES, Permission.GRANT_ROLES),
+    hub_id=Hub.id,
+    visible=visible_hubs,
+)
+define_place("hub", PLACE)
 
 
 def hub_to_manage(work: Work, hub_id: UUID) -> Hub:

@@ -1,16 +1,18 @@
-"""Which role may do what, where: one table, and the SQL scopes every other feature filters with.
+"""Who may do what, where: the one table from permission to predicate, and the SQL conditions made from it.
 
-A role on a node of the tree reaches the node and all below it; a hub manager's role reaches one hub. Scopes are
-sub-selects over live grants, so roles are read fresh in the very statement that uses them.
+A grant on a node of the tree reaches the node and all below it; a hub manager's reaches one hub. Conditions are
+sub-selects over grants in force, so roles are read fresh in the very statement that uses them.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum, StrEnum, auto
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Uuid, and_, bindparam, exists, false, or_, select
+from sqlalchemy import Uuid, and_, bindparam, column, exists, false, func, or_, select, table
 
 from engage.core.db import UtcDateTime
 from engage.core.errors import NotAllowed
@@ -19,6 +21,7 @@ from engage.orgs.errors import NoSuchOrg
 from engage.orgs.models import Org, OrgPath, Role, RoleGrant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
@@ -31,90 +34,269 @@ if TYPE_CHECKING:
 class Permission(StrEnum):
     MANAGE_ORG = "manage_org"  # create and edit nodes, hubs and projects below a node
     MANAGE_HUB = "manage_hub"  # edit a hub
-    MANAGE_ACTIVITY = "manage_activity"  # post activities, see who signed up, check in
+    MANAGE_ACTIVITY = "manage_activity"  # post activities, show the check-in code, read feedback
+    READ_PEOPLE = "read_people"  # see who signed up to an activity, and act for them
     REVIEW_ACTIVITY = "review_activity"  # publish without review, reject
-    DECIDE_ENCLAVE = "decide_enclave"  # approve and reject applications to an enclave branch
+    DECIDE_APPEAL = "decide_appeal"  # decide on appeals against losses of credit
+    DECIDE_ENCLAVE = "decide_enclave"  # see, approve and reject applications to an enclave branch
     MANAGE_ENCLAVE = "manage_enclave"  # create and edit enclave branches
-    READ_FIGURES = "read_figures"
+    READ_FIGURES = "read_figures"  # figures of a part of the tree
+    READ_INTEGRITY = "read_integrity"  # figures about the whole installation
+    READ_AUDIT = "read_audit"  # the log of who did what
+    GRANT_ROLES = "grant_roles"  # see who holds which role; give and end those that ``GRANTABLE`` allows
 
 
-ROLES: Final[dict[Permission, frozenset[Role]]] = {
-    Permission.MANAGE_ORG: frozenset({Role.PLATFORM_ADMIN, Role.OFFICER}),
-    Permission.MANAGE_HUB: frozenset({Role.PLATFORM_ADMIN, Role.OFFICER, Role.HUB_MANAGER}),
-    Permission.MANAGE_ACTIVITY: frozenset(
-        {Role.PLATFORM_ADMIN, Role.OFFICER, Role.BRANCH_SECRETARY, Role.HUB_MANAGER}
-    ),
-    Permission.REVIEW_ACTIVITY: frozenset({Role.PLATFORM_ADMIN, Role.OFFICER}),
-    Permission.DECIDE_ENCLAVE: frozenset({Role.PLATFORM_ADMIN, Role.OFFICER, Role.BRANCH_SECRETARY}),
-    Permission.MANAGE_ENCLAVE: frozenset({Role.PLATFORM_ADMIN, Role.OFFICER}),
-    Permission.READ_FIGURES: frozenset(
-        {Role.PLATFORM_ADMIN, Role.OFFICER, Role.ANALYST, Role.BRANCH_SECRETARY, Role.HUB_MANAGER}
-    ),
+class Reach(Enum):
+    """What a grant opens."""
+
+    TREE = auto()  # the node it is on, and all below
+    ABOVE = auto()  # what is below the node it is on; of a root the node itself, for there is nobody above
+    HUB = auto()  # the hub it is on
+    HUB_IN_TIME = auto()  # the hub it is on, from some days before the start to some days after the end
+    ROOT = auto()  # the whole installation, when it is on a root of the tree
+    WHOLE = auto()  # the whole installation, wherever it is
+
+
+@dataclass(frozen=True)
+class Holds:
+    """A predicate: a grant in force of one of these roles reaches the object."""
+
+    reach: Reach
+    roles: frozenset[Role]
+
+
+def _holds(reach: Reach, *roles: Role) -> Holds:
+    return Holds(reach, frozenset(roles))
+
+
+_OFFICERS: Final = (Role.PLATFORM_ADMIN, Role.OFFICER)
+_SECRETARIES: Final = (*_OFFICERS, Role.BRANCH_SECRETARY)
+
+# Who gives and ends what, at their node or below: nobody what is more than they hold. Auditors watch the officers, so
+# officers do not choose them.
+GRANTABLE: Final[dict[Role, frozenset[Role]]] = {
+    Role.PLATFORM_ADMIN: frozenset(Role),
+    Role.OFFICER: frozenset(Role) - {Role.PLATFORM_ADMIN, Role.AUDITOR},
 }
 
+# The only place that decides: a permission is held where any one of its predicates is true. Delegates and inspectors
+# are in no line yet: what is theirs to read does not exist yet.
+PERMISSIONS: Final[dict[Permission, tuple[Holds, ...]]] = {
+    Permission.MANAGE_ORG: (_holds(Reach.TREE, *_OFFICERS),),
+    Permission.MANAGE_HUB: (_holds(Reach.TREE, *_OFFICERS), _holds(Reach.HUB, Role.HUB_MANAGER)),
+    Permission.MANAGE_ACTIVITY: (_holds(Reach.TREE, *_SECRETARIES), _holds(Reach.HUB, Role.HUB_MANAGER)),
+    Permission.READ_PEOPLE: (_holds(Reach.TREE, *_SECRETARIES), _holds(Reach.HUB_IN_TIME, Role.HUB_MANAGER)),
+    Permission.REVIEW_ACTIVITY: (_holds(Reach.TREE, *_OFFICERS),),
+    Permission.DECIDE_APPEAL: (_holds(Reach.ABOVE, *_OFFICERS),),
+    Permission.DECIDE_ENCLAVE: (_holds(Reach.TREE, *_SECRETARIES),),
+    Permission.MANAGE_ENCLAVE: (_holds(Reach.TREE, *_OFFICERS),),
+    Permission.READ_FIGURES: (
+        _holds(Reach.TREE, *_SECRETARIES, Role.ANALYST),
+        _holds(Reach.HUB, Role.HUB_MANAGER),
+    ),
+    Permission.READ_INTEGRITY: (
+        _holds(Reach.WHOLE, Role.PLATFORM_ADMIN, Role.ANALYST),
+        _holds(Reach.ROOT, *_SECRETARIES),
+    ),
+    Permission.READ_AUDIT: (_holds(Reach.WHOLE, Role.PLATFORM_ADMIN, Role.AUDITOR),),
+    Permission.GRANT_ROLES: (_holds(Reach.TREE, *GRANTABLE),),
+}
 
 # A caller whose id and time are bound when a prepared statement runs: built once, sent many times.
 LATER: Final[Any] = SimpleNamespace(
     actor=SimpleNamespace(id=bindparam("me", type_=Uuid())), now=bindparam("now", type_=UtcDateTime())
 )
+# The feature above owns this table; here one only needs to know that a hub exists, whose it is and what it is called.
+hub_table: Final = table("hub", column("id", Uuid()), column("org_id", Uuid()), column("name"))
+
+
+def in_force(now: datetime, grant: Any = RoleGrant) -> ColumnElement[bool]:
+    """Return the condition that a grant has begun and neither run out nor been ended."""
+    return and_(
+        grant.starts_at <= now, or_(grant.ends_at.is_(None), grant.ends_at > now), grant.ended_at.is_(None)
+    )
+
+
+def is_active(person_id: Any) -> ColumnElement[bool]:
+    """Return the condition that an account may be used: whoever is suspended holds nothing meanwhile."""
+    return exists().where(Person.id == person_id, Person.status == PersonStatus.ACTIVE)
 
 
 def live_grant(person_id: UUID, now: datetime) -> ColumnElement[bool]:
     """Return the condition that a grant is this person's, in force, and the account active."""
-    return and_(
-        RoleGrant.person_id == person_id,
-        RoleGrant.starts_at <= now,
-        or_(RoleGrant.ends_at.is_(None), RoleGrant.ends_at > now),
-        exists().where(Person.id == person_id, Person.status == PersonStatus.ACTIVE),
-    )
+    return and_(RoleGrant.person_id == person_id, in_force(now), is_active(person_id))
 
 
 def within_scopes(look: Context, permission: Permission) -> bool:
-    """Say whether what the caller shows reaches so far: an API key stands for its owner within its scopes only."""
-    scopes: frozenset[str] | None = getattr(look.actor, "scopes", None)
-    return scopes is None or permission in scopes
+    """Say whether the caller's key, if they call with one, may use a permission that its owner holds."""
+    scopes = getattr(look.actor, "scopes", None)
+    return scopes is None or permission.value in scopes
 
 
-def held_with(look: Context, permission: Permission) -> ColumnElement[bool]:
-    """Return the condition that a grant is the caller's, in force, and gives a permission that the caller may use now.
+def _reached(holds: Holds) -> Select[Any]:
+    """Return the select, over grants, of the ids of nodes or hubs that they reach."""
+    if holds.reach in (Reach.HUB, Reach.HUB_IN_TIME):
+        reached = select(RoleGrant.hub_id).where(RoleGrant.hub_id.is_not(None))
+    else:
+        reached = select(OrgPath.descendant_id).join(RoleGrant, RoleGrant.org_id == OrgPath.ancestor_id)
+    if holds.reach is Reach.ABOVE:
+        reached = reached.join(Org, Org.id == OrgPath.descendant_id)
+        reached = reached.where(or_(OrgPath.depth >= 1, Org.parent_id.is_(None)))
+    return reached.where(RoleGrant.role.in_(holds.roles))
 
-    Whatever decides by grants of the caller begins with this or with ``permitted``.
-    """
-    if not within_scopes(look, permission):
+
+def _in_time(look: Context, period: tuple[Any, Any]) -> ColumnElement[bool]:
+    starts_at, ends_at = period
+    return and_(
+        starts_at <= look.now + timedelta(days=look.settings.people_days_before),
+        ends_at > look.now - timedelta(days=look.settings.people_days_after),
+    )
+
+
+def covered(
+    look: Context,
+    holds: Holds,
+    grants: ColumnElement[bool],
+    org_id: Any,
+    hub_id: Any = None,
+    period: Any = None,
+) -> ColumnElement[bool]:
+    """Return the condition that one of some grants makes a predicate true of a row."""
+    ids = _reached(holds).where(grants)
+    if holds.reach in (Reach.TREE, Reach.ABOVE):
+        return org_id.in_(ids)  # type: ignore[no-any-return]
+    if holds.reach is Reach.HUB and hub_id is not None:
+        return hub_id.in_(ids)  # type: ignore[no-any-return]
+    if holds.reach is Reach.HUB_IN_TIME and hub_id is not None and period is not None:
+        return and_(_in_time(look, period), hub_id.in_(ids))
+    return false()
+
+
+def covered_everywhere(holds: Holds, grants: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that one of some grants makes a predicate true of the whole installation."""
+    if holds.reach is Reach.ROOT:
+        grants = and_(grants, exists().where(Org.id == RoleGrant.org_id, Org.parent_id.is_(None)))
+    elif holds.reach is not Reach.WHOLE:
         return false()
-    return and_(live_grant(look.actor.id, look.now), RoleGrant.role.in_(ROLES[permission]))
-
-
-def org_scope(person_id: UUID, permission: Permission, now: datetime) -> Select[Any]:
-    """Return a sub-select of the ids of all nodes where a person has a permission."""
-    return (
-        select(OrgPath.descendant_id)
-        .join(RoleGrant, RoleGrant.org_id == OrgPath.ancestor_id)
-        .where(live_grant(person_id, now), RoleGrant.role.in_(ROLES[permission]))
-    )
-
-
-def hub_scope(person_id: UUID, permission: Permission, now: datetime) -> Select[Any]:
-    """Return a sub-select of the ids of the hubs a person has a permission on by a grant on the hub itself."""
-    return select(RoleGrant.hub_id).where(
-        live_grant(person_id, now), RoleGrant.hub_id.is_not(None), RoleGrant.role.in_(ROLES[permission])
-    )
+    return exists().where(RoleGrant.role.in_(holds.roles), grants)
 
 
 def permitted(
     look: Context,
     permission: Permission,
-    org_id: InstrumentedAttribute[UUID],
+    org_id: Any,
     hub_id: InstrumentedAttribute[UUID | None] | InstrumentedAttribute[UUID] | None = None,
+    period: tuple[InstrumentedAttribute[datetime], InstrumentedAttribute[datetime]] | None = None,
 ) -> ColumnElement[bool]:
-    """Return the condition that the caller has a permission on a row that belongs to an org, and perhaps to a hub."""
-    person_id = look.actor.id
-    if person_id is None or not within_scopes(look, permission):
+    """Return the condition that the caller has a permission on a row: one of an org, perhaps of a hub, perhaps with start and end."""
+    if look.actor.id is None or not within_scopes(look, permission):
         return false()
-    allowed: ColumnElement[bool] = org_id.in_(org_scope(person_id, permission, look.now))
-    if hub_id is not None:
-        allowed = or_(allowed, hub_id.in_(hub_scope(person_id, permission, look.now)))
-    return allowed
+    mine = live_grant(look.actor.id, look.now)
+    return or_(
+        false(), *(covered(look, holds, mine, org_id, hub_id, period) for holds in PERMISSIONS[permission])
+    )
+
+
+def permitted_everywhere(look: Context, permission: Permission) -> ColumnElement[bool]:
+    """Return the condition that the caller has a permission that is about the whole installation."""
+    if look.actor.id is None or not within_scopes(look, permission):
+        return false()
+    mine = live_grant(look.actor.id, look.now)
+    return or_(false(), *(covered_everywhere(holds, mine) for holds in PERMISSIONS[permission]))
+
+
+def require_everywhere(look: Context, permission: Permission) -> None:
+    """Refuse whoever has no permission for the whole installation.
+
+    Raises:
+        NotAllowed: the caller has no such role.
+
+    """
+    if not look.db.scalar(select(permitted_everywhere(look, permission))):
+        raise NotAllowed
+
+
+def roles_with(permission: Permission) -> frozenset[Role]:
+    """Return the roles that open something with a permission."""
+    return frozenset[Role]().union(*(holds.roles for holds in PERMISSIONS[permission]))
+
+
+def held_with(look: Context, permission: Permission) -> ColumnElement[bool]:
+    """Return the condition on a grant that it gives the caller a permission; on what, the grant says."""
+    if not within_scopes(look, permission):
+        return false()
+    return and_(live_grant(look.actor.id, look.now), RoleGrant.role.in_(roles_with(permission)))
+
+
+def holders(permission: Permission, org_id: UUID, now: datetime) -> Select[int, UUID]:
+    """Return the select of (levels above, person id) of those who have a permission on a node by the tree, the nearest first."""
+    roles = [holds.roles for holds in PERMISSIONS[permission] if holds.reach is Reach.TREE]
+    return (
+        select(OrgPath.depth, RoleGrant.person_id)
+        .join(RoleGrant, RoleGrant.org_id == OrgPath.ancestor_id)
+        .where(
+            OrgPath.descendant_id == org_id,
+            RoleGrant.role.in_(frozenset[Role]().union(*roles)),
+            in_force(now),
+            is_active(RoleGrant.person_id),
+        )
+        .order_by(OrgPath.depth, RoleGrant.person_id)
+    )
+
+
+def grant_node(grant: Any = RoleGrant) -> ColumnElement[UUID]:
+    """Return the node of the tree that a grant, or an invitation to one, belongs to: its own, or that of its hub."""
+    of_hub = select(hub_table.c.org_id).where(hub_table.c.id == grant.hub_id).scalar_subquery()
+    return func.coalesce(grant.org_id, of_hub)
+
+
+def may_give(look: Context, role: Any, org_id: Any) -> ColumnElement[bool]:
+    """Return the condition that the caller may give, and end, a role at a node: ``GRANTABLE``, in SQL. Both may be columns."""
+    if look.actor.id is None or not within_scopes(look, Permission.GRANT_ROLES):
+        return false()
+    mine = live_grant(look.actor.id, look.now)
+    return or_(
+        *(
+            and_(
+                role.in_(given),
+                org_id.in_(_reached(_holds(Reach.TREE, giver)).where(mine)),
+            )
+            for giver, given in GRANTABLE.items()
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Place:
+    """How the objects of a kind stand in the tree. Features above add theirs with ``define_place``."""
+
+    id: Any
+    org_id: Any
+    permissions: tuple[Permission, ...]
+    hub_id: Any = None
+    period: tuple[Any, Any] | None = None
+    visible: Callable[[Context], ColumnElement[bool]] | None = None
+
+    def allows(self, look: Context, permission: Permission) -> ColumnElement[bool]:
+        """Return the condition that the caller has a permission on an object."""
+        return permitted(look, permission, self.org_id, self.hub_id, self.period)
+
+
+PLACES: Final[dict[str, Place]] = {
+    "org": Place(
+        Org.id,
+        Org.id,
+        (
+            Permission.MANAGE_ORG, Permission.MANAGE_HUB, Permission.MANAGE_ACTIVITY, Permission.READ_PEOPLE, Permission.REVIEW_ACTIVITY,
+            Permission.MANAGE_ENCLAVE, Permission.READ_FIGURES, Permission.GRANT_ROLES,
+        ),
+    )
+}  # fmt: skip
+
+
+def define_place(kind: str, place: Place) -> None:
+    """Say how the objects of a kind that this feature does not know stand in the tree."""
+    PLACES[kind] = place
 
 
 def org_to_manage(

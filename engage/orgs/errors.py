@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engage.core.errors import Conflict, Invalid, NotFound
+from engage.core.errors import Conflict, Forbidden, Invalid, NotFound
 
 
 class NoSuchOrg(NotFound):
@@ -75,3 +75,80 @@ class RoleAlreadyHeld(Conflict):
 class OrgTooDeep(Conflict):
     code = "org_too_deep"
     zh, en = "组织层级过深：最多 {max} 级。", "The tree would be too deep: at most {max} levels."
+
+
+class GrantStartsInPast(Invalid):
+    code = "grant_starts_in_past"
+    zh, en = "授权不能从过去开始。", "A grant cannot begin in the past."
+
+
+class OwnGrant(Forbidden):
+    code = "own_grant"
+    zh, en = "不能给自己授权。", "You cannot give a role to yourself."
+
+
+class DutiesNotSeparate(Conflict):
+    code = "duties_not_separate"
+    zh, en = (
+        "审计员不能同时担任其他角色，请先结束原有授权。",
+        "An auditor holds no other role; end the other grant first.",
+    )
+
+
+class LastAdministrator(Conflict):
+    code = "last_administrator"
+    zh, en = (
+        "这是此处最后一位平台管理员，请先授权另一位。",
+        "Nobody else administers this node; make somebody else its administrator first.",
+    )
+
+
+class NoSuchRoleGrant(NotFound):
+    code = "no_such_role_grant"
+    zh, en = "没有这项授权。", "There is no such grant."
+
+
+class GrantEnded(Conflict):
+    code = "grant_ended"
+    zh, en = "该授权已经结束。", "This grant has ended already."
+
+
+class NoSuchObject(NotFound):
+    code = "no_such_object"
+    zh, en = "没有这个对象，或您看不到它。", "There is no such object that you may see."
+
+
+class NoSuchInvitation(NotFound):
+    code = "no_such_invitation"
+    zh, en = (
+        "没有这份邀请，请核对链接是否完整。",
+        "There is no such invitation; check that the link is whole.",
+    )
+
+
+class InvitationUsed(Conflict):
+    code = "invitation_used"
+    zh, en = "这份邀请已被接受，不能再次使用。", "This invitation has been accepted already."
+
+
+class InvitationExpired(Conflict):
+    code = "invitation_expired"
+    zh, en = "这份邀请已过期，请联系邀请人重新发出。", "This invitation has expired; ask for a new one."
+
+
+class InvitationWithdrawn(Conflict):
+    code = "invitation_withdrawn"
+    zh, en = "这份邀请已被撤回。", "This invitation has been withdrawn."
+
+
+class OwnInvitation(Forbidden):
+    code = "own_invitation"
+    zh, en = "不能接受自己发出的邀请。", "You cannot accept an invitation of your own."
+
+
+class InviterLostRole(Conflict):
+    code = "inviter_lost_role"
+    zh, en = (
+        "邀请人已不能授予该角色，邀请失效。",
+        "Whoever invited you may no longer give this role, so the invitation is void.",
+    )

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engage.core.db import Base, Entity, Versioned, enum_column
@@ -33,6 +33,9 @@ class Role(StrEnum):
     ANALYST = "analyst"
     BRANCH_SECRETARY = "branch_secretary"
     HUB_MANAGER = "hub_manager"
+    DELEGATE = "delegate"
+    INSPECTOR = "inspector"
+    AUDITOR = "auditor"
 
 
 class MembershipStatus(StrEnum):
@@ -108,7 +111,11 @@ class RoleGrant(Entity):
         CheckConstraint("(org_id IS NULL) <> (hub_id IS NULL)", name="one_place"),
         CheckConstraint("(role = 'hub_manager') = (hub_id IS NOT NULL)", name="hub_managers_on_hubs"),
         CheckConstraint("ends_at IS NULL OR ends_at > starts_at", name="ends_after_start"),
+        CheckConstraint("granted_by IS NULL OR granted_by <> person_id", name="nobody_grants_to_themselves"),
+        CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="ended_with_reason"),
+        CheckConstraint("ended_by IS NULL OR ended_at IS NOT NULL", name="ended_by_at_an_end"),
         Index("ix_role_grant_person_id", "person_id"),
+        Index("ix_role_grant_ends_at", "ends_at"),
         Index("ix_role_grant_org_id", "org_id"),
         Index("ix_role_grant_hub_id", "hub_id"),
     )
@@ -121,6 +128,40 @@ class RoleGrant(Entity):
     granted_by: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))  # None: from the command line
     reason: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]  # before ``ends_at``, by somebody's decision
+    ended_by: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
+    end_reason: Mapped[str | None] = mapped_column(String(200))
+
+
+class RoleInvitation(Entity):
+    """A role that waits for whoever brings the token of a one-time link; of the token only its hash is kept."""
+
+    __tablename__ = "role_invitation"
+    __table_args__ = (
+        CheckConstraint("(org_id IS NULL) <> (hub_id IS NULL)", name="one_place"),
+        CheckConstraint("(role = 'hub_manager') = (hub_id IS NOT NULL)", name="hub_managers_on_hubs"),
+        CheckConstraint("expires_at > created_at", name="expires_later"),
+        CheckConstraint("(accepted_at IS NULL) = (grant_id IS NULL)", name="accepted_with_grant"),
+        CheckConstraint("accepted_at IS NULL OR withdrawn_at IS NULL", name="one_end"),
+        CheckConstraint("(withdrawn_at IS NULL) = (withdrawn_by IS NULL)", name="withdrawn_by_somebody"),
+        Index("uq_role_invitation_token_hash", "token_hash", unique=True),
+        Index("uq_role_invitation_grant_id", "grant_id", unique=True),
+        Index("ix_role_invitation_org_id", "org_id"),
+        Index("ix_role_invitation_hub_id", "hub_id"),
+    )
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    role: Mapped[Role] = mapped_column(enum_column(Role, "role"))
+    org_id: Mapped[UUID | None] = mapped_column(ForeignKey("org.id"))
+    hub_id: Mapped[UUID | None] = mapped_column(ForeignKey("hub.id"))
+    grant_ends_at: Mapped[datetime | None]
+    reason: Mapped[str] = mapped_column(String(200))
+    invited_by: Mapped[UUID] = mapped_column(ForeignKey("person.id"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    accepted_at: Mapped[datetime | None]
+    grant_id: Mapped[UUID | None] = mapped_column(ForeignKey("role_grant.id"))
+    withdrawn_at: Mapped[datetime | None]
+    withdrawn_by: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
 
 
 class Membership(Base):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
+
+from marshmallow import validates_schema
 
 from engage.core.schemas import (
     Choice,
     Day,
+    Flag,
     Id,
     In,
     Inner,
@@ -14,10 +17,13 @@ from engage.core.schemas import (
     Listed,
     Out,
     PageQuery,
+    Query,
     Text,
     Whole,
+    invalid,
     page_of,
 )
+from engage.orgs.access import Permission
 from engage.orgs.models import MAX_LEVELS, ClusterKind, MembershipStatus, OrgStatus, Role
 from engage.regions.schemas import DivisionCode
 
@@ -25,6 +31,7 @@ MAX_CLUSTERS: Final = 20
 MAX_KINDS: Final = 200
 MAX_LISTED_MEMBERS: Final = 100
 MAX_ROLES: Final = 100
+MAX_PERMISSIONS: Final = 40
 _AN_ID: Final = "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"
 _ANOTHER_ID: Final = "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b11"
 _KIND_CODE: Final = r"[a-z][a-z0-9_]*"
@@ -189,5 +196,155 @@ class RolesOut(Out):
     items = Listed(Inner(RoleOut), MAX_ROLES, required=True)
 
 
+class PersonRefOut(Out):
+    """Somebody by name; null while they have not given one."""
+
+    id = Id(required=True, metadata={"example": _ANOTHER_ID})
+    name = Text(40, required=True, allow_none=True, metadata={"example": "王磊"})
+
+
+class RoleGrantsQuery(PageQuery):
+    org_id = Id(
+        load_default=None,
+        metadata={"description": "组织及其下级、其站点 · an organisation, all below it and their hubs"},
+    )
+    hub_id = Id(load_default=None, metadata={"description": "站点 · a hub"})
+    role = Choice(Role, load_default=None)
+    ends_within_days = Whole(
+        1,
+        366,
+        load_default=None,
+        metadata={"example": 30, "description": "几天内到期 · only those that end within so many days"},
+    )
+
+
+class RoleGrantOut(RoleOut):
+    """A role that somebody holds, will hold or held; ``ended_at`` is set when it was ended early."""
+
+    id = Id(required=True, metadata={"example": _AN_ID})
+    person = Inner(PersonRefOut, required=True)
+    granted_by = Inner(
+        PersonRefOut,
+        required=True,
+        allow_none=True,
+        metadata={"description": "null：由运维人员授予 · given by whoever runs the service"},
+    )
+    reason = Text(200, required=True, metadata={"example": "团市委2026年12号文"})
+    ended_at = Instant(required=True, allow_none=True, metadata={"example": None})
+    end_reason = Text(200, required=True, allow_none=True, metadata={"example": None})
+
+
+class _RolePlaceIn(In):
+    role = Choice(Role, required=True, metadata={"example": "officer"})
+    org_id = Id(load_default=None, allow_none=True, metadata={"example": _AN_ID})
+    hub_id = Id(
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "example": None,
+            "description": "仅限 hub_manager，此时不填 org_id · only for hub_manager, instead of org_id",
+        },
+    )
+    ends_at = Instant(
+        load_default=None,
+        allow_none=True,
+        metadata={"example": "2027-12-31T23:59:59+08:00", "description": "null：长期 · null: no end"},
+    )
+    reason = Text(200, 1, required=True, metadata={"example": "团市委2026年12号文"})
+
+
+class RoleGrantIn(_RolePlaceIn):
+    """A role for somebody, on an organisation and all below it or on one hub."""
+
+    person_id = Id(required=True, metadata={"example": _ANOTHER_ID})
+    starts_at = Instant(
+        load_default=None,
+        allow_none=True,
+        metadata={"example": None, "description": "null：立即生效 · null: from now on"},
+    )
+
+
+class RoleEndIn(In):
+    """Why a role ends before its time."""
+
+    reason = Text(200, 1, required=True, metadata={"example": "工作调动"})
+
+
+class RoleInvitationIn(_RolePlaceIn):
+    """A role for whoever opens the link."""
+
+    days = Whole(
+        1,
+        30,
+        load_default=7,
+        metadata={"example": 7, "description": "链接有效天数 · days that the link is good for"},
+    )
+
+
+class RoleInvitationOut(Out):
+    """An invitation to a role that nobody has accepted yet."""
+
+    id = Id(required=True, metadata={"example": _AN_ID})
+    role = Choice(Role, required=True, metadata={"example": "officer"})
+    org = Inner(OrgRefOut, required=True, allow_none=True)
+    hub = Inner(HubRefOut, required=True, allow_none=True, metadata={"example": None})
+    ends_at = Instant(required=True, allow_none=True, metadata={"example": None})
+    reason = Text(200, required=True, metadata={"example": "团市委2026年12号文"})
+    invited_by = Inner(PersonRefOut, required=True)
+    created_at = Instant(required=True, metadata={"example": "2026-10-01T10:00:00+08:00"})
+    expires_at = Instant(required=True, metadata={"example": "2026-10-08T10:00:00+08:00"})
+
+
+class NewRoleInvitationOut(RoleInvitationOut):
+    """A new invitation with its secret, which is shown this once."""
+
+    token = Text(64, required=True, metadata={"example": "pZ3vX0cT9mYk1qLrW7sB5dNfHgJaUeOi2C4E6G8I0Ko"})
+    path = Text(
+        200,
+        required=True,
+        metadata={
+            "example": "/pages/role-invitation/index?token=pZ3vX0cT9mYk1qLrW7sB5dNfHgJaUeOi2C4E6G8I0Ko",
+            "description": "小程序页面路径 · page of the mini program",
+        },
+    )
+
+
+class AcceptanceIn(In):
+    """The token of an invitation."""
+
+    token = Text(64, 20, required=True, metadata={"example": "pZ3vX0cT9mYk1qLrW7sB5dNfHgJaUeOi2C4E6G8I0Ko"})
+
+
+class PermissionsQuery(Query):
+    """At most one of these."""
+
+    org_id = Id(load_default=None, metadata={"description": "只问这个组织 · about one organisation"})
+    hub_id = Id(load_default=None, metadata={"description": "只问这个站点 · about one hub"})
+    activity_id = Id(load_default=None, metadata={"description": "只问这个活动 · about one activity"})
+
+    @validates_schema
+    def _at_most_one(self, data: dict[str, Any], **_: Any) -> None:
+        given = [name for name, value in data.items() if value is not None]
+        if len(given) > 1:
+            raise invalid("not_together", given[1], other=given[0])
+
+
+class PermissionOut(Out):
+    """A permission and where the caller has it: on nodes with all below them, on hubs, or on the whole installation."""
+
+    permission = Choice(Permission, required=True, metadata={"example": "manage_activity"})
+    org_ids = Listed(Id(), MAX_ROLES, required=True, metadata={"example": [_AN_ID]})
+    hub_ids = Listed(Id(), MAX_ROLES, required=True, metadata={"example": []})
+    everywhere = Flag(required=True, metadata={"example": False})
+
+
+class PermissionsOut(Out):
+    """What the caller may do; about one object only the names, for there they mean that object."""
+
+    items = Listed(Inner(PermissionOut), MAX_PERMISSIONS, required=True)
+
+
+RoleGrantPage = page_of(RoleGrantOut, "RoleGrantPage")
+RoleInvitationPage = page_of(RoleInvitationOut, "RoleInvitationPage")
 OrgPage = page_of(OrgOut, "OrgPage")
 ClusterPage = page_of(ClusterOut, "ClusterPage")

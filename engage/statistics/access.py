@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-from sqlalchemy import or_, select
+from typing import TYPE_CHECKING
 
 from engage.activities.models import Activity
-from engage.core.errors import NotAllowed
-from engage.orgs.access import Permission, held_with, permitted
-from engage.orgs.models import Org, Role, RoleGrant
+from engage.orgs.access import Permission, permitted, require_everywhere
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from engage.core.db import Context
-
-
-_ANSWER_FOR_ALL: Final = (Role.PLATFORM_ADMIN, Role.ANALYST)
 
 
 def countable(look: Context) -> ColumnElement[bool]:
@@ -36,13 +29,4 @@ def require_whole(look: Context) -> None:
         NotAllowed: the caller is neither an analyst nor a platform administrator, and reads no figures of a tree from its root.
 
     """
-    held = (
-        select(RoleGrant.id)
-        .join(Org, Org.id == RoleGrant.org_id)
-        .where(
-            held_with(look, Permission.READ_FIGURES),
-            or_(RoleGrant.role.in_(_ANSWER_FOR_ALL), Org.parent_id.is_(None)),
-        )
-    )
-    if not look.db.scalar(select(held.exists())):
-        raise NotAllowed
+    require_everywhere(look, Permission.READ_INTEGRITY)

@@ -28,10 +28,12 @@ WITHOUT_IF_MATCH = {
 # POSTs that make something but are safe to repeat without a key; each with its reason.
 WITHOUT_KEY = {
     "create_api_key": "the answer holds a secret, and what is repeated would have to be kept; the other key is revoked",
+    "invite_to_role": "a kept answer would hold the secret; one made twice is withdrawn",
 }
 
 # What is created without an address of its own; each with where it is read.
 WITHOUT_LOCATION = {
+    "invite_to_role": "in the list of open invitations",
     "add_person": "in the activity's list of sign-ups",
     "make_up_hours": "in the activity's list of hours",
     "create_api_key": "in the list of the caller's keys",

@@ -26,6 +26,7 @@ from engage.activities.queries.entry import FACTS
 from engage.activities.queries.states import attendance_of, is_long_enough, time_served
 from engage.core.paging import Page, Pager
 from engage.identity.models import Person
+from engage.orgs.access import Permission
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -115,7 +116,7 @@ def list_activity_hours(look: Context, activity_id: UUID, query: dict[str, Any])
         NotAllowed: the caller is not its staff.
 
     """
-    require_manageable(look, activity_id)
+    require_manageable(look, activity_id, Permission.READ_PEOPLE)
     pager = Pager(look.settings, f"hours:{activity_id}", query)
     statement = _of_activity().where(SignUp.activity_id == activity_id)
     after = pager.after()

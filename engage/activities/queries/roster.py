@@ -16,6 +16,7 @@ from engage.activities.queries.states import attendance_of
 from engage.core.errors import NotAllowed
 from engage.core.paging import Pager
 from engage.identity.models import Person
+from engage.orgs.access import Permission
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,7 +64,7 @@ def _activity(look: Context, activity_id: UUID) -> Any:
         select(
             Activity.id, Activity.title, Activity.status, Activity.starts_at, Activity.ends_at, Activity.capacity, Activity.taken,
             Activity.waiting, Activity.sign_up_opens_at, Activity.sign_up_closes_at, Activity.queue_closes_at, Activity.pools_merged, Activity.late_minutes, Activity.requires_check_out,
-            manageable(look).label("is_allowed"),
+            manageable(look, Permission.READ_PEOPLE).label("is_allowed"),
         ).where(Activity.id == activity_id, visible_activities(look))
     ).one_or_none()  # fmt: skip
     if row is None:

@@ -29,7 +29,7 @@ from engage.core.db import UtcDateTime
 from engage.core.paging import Page, Pager, beyond
 from engage.core.prepared import Prepared
 from engage.identity.models import Person
-from engage.orgs.access import LATER
+from engage.orgs.access import LATER, Permission
 
 if TYPE_CHECKING:
     from engage.core.db import Context
@@ -216,7 +216,7 @@ def list_sign_ups(look: Context, activity_id: UUID, query: dict[str, Any]) -> Pa
         NotAllowed: the caller is not its staff.
 
     """
-    require_manageable(look, activity_id)
+    require_manageable(look, activity_id, Permission.READ_PEOPLE)
     pager = Pager(look.settings, f"sign-ups:{activity_id}", query)
     after = pager.after()
     values = {"activity_id": activity_id, "after": after[0] if after else 0, "rows": query["limit"] + 1}
@@ -235,7 +235,7 @@ def every_sign_up(look: Context, activity_id: UUID, state: SignUpState | None) -
         NotAllowed: the caller is not its staff.
 
     """
-    require_manageable(look, activity_id)
+    require_manageable(look, activity_id, Permission.READ_PEOPLE)
     values = {"activity_id": activity_id, "after": 0, "rows": _ALL_ROWS} | ({"state": state} if state else {})
     rows = _staff_list(of_state=state is not None, whole=True).all(look.db, values)
     return [_for_staff(row, look) for row in rows]

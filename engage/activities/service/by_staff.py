@@ -36,6 +36,7 @@ from engage.identity.errors import NoSuchPerson
 from engage.identity.models import Person, PersonStatus
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
+from engage.orgs.access import Permission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +61,7 @@ def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[
         InvalidInput: answers that do not fit.
 
     """
-    activity = activity_to_manage(work, activity_id)
+    activity = activity_to_manage(work, activity_id, Permission.READ_PEOPLE)
     if activity.status is not ActivityStatus.PUBLISHED:
         raise WrongActivityState
     if work.now >= activity.ends_at:
@@ -124,7 +125,7 @@ def cancel_for(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> 
         ActivityOver: it is in the figures by now.
 
     """
-    activity = activity_to_manage(work, activity_id)
+    activity = activity_to_manage(work, activity_id, Permission.READ_PEOPLE)
     person_id, state, _ = _of_activity(work, activity_id, sign_up_id)
     if state is not SignUpState.CANCELLED:
         if work.now >= activity.ends_at:
@@ -174,7 +175,7 @@ def excuse(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> dict
         AlreadyCheckedIn: the person is there.
 
     """
-    activity = activity_to_manage(work, activity_id)
+    activity = activity_to_manage(work, activity_id, Permission.READ_PEOPLE)
     if activity.status is not ActivityStatus.PUBLISHED:
         raise WrongActivityState
     person_id, state, cause = _of_activity(work, activity_id, sign_up_id)

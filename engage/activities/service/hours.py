@@ -33,6 +33,7 @@ from engage.core import ids
 from engage.core.db import upserting
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
+from engage.orgs.access import Permission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -161,7 +162,7 @@ def make_up(work: Work, activity_id: UUID, person_id: UUID, minutes: int, reason
         HoursOverlap: they have hours of another one at the same time.
 
     """
-    activity = activity_to_manage(work, activity_id)
+    activity = activity_to_manage(work, activity_id, Permission.READ_PEOPLE)
     if activity.status is not ActivityStatus.SUMMARISED:
         raise WrongActivityState
     _require_place(work, activity_id, person_id)
@@ -209,7 +210,7 @@ def reverse(work: Work, entry_id: UUID, reason: str) -> dict[str, Any]:
     row = work.session.execute(
         select(HoursEntry, Activity)
         .join(Activity, Activity.id == HoursEntry.activity_id)
-        .where(HoursEntry.id == entry_id, manageable(work))
+        .where(HoursEntry.id == entry_id, manageable(work, Permission.READ_PEOPLE))
     ).one_or_none()
     if row is None:
         raise NoSuchHoursEntry

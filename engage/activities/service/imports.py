@@ -19,6 +19,7 @@ from engage.activities.service.review import accept, is_undecided
 from engage.activities.service.rules import Rules, belongings, check_eligible, conflicts, read_rules_now
 from engage.core.errors import DomainError
 from engage.identity.errors import NoSuchPerson
+from engage.orgs.access import Permission
 
 if TYPE_CHECKING:
     from engage.core.db import Work
@@ -47,7 +48,7 @@ def import_people(work: Work, activity_id: UUID, items: list[dict[str, Any]]) ->
         WrongActivityState, ActivityOver: it takes nobody now.
 
     """
-    activity = activity_to_manage(work, activity_id)
+    activity = activity_to_manage(work, activity_id, Permission.READ_PEOPLE)
     if activity.status is not ActivityStatus.PUBLISHED:
         raise WrongActivityState
     if work.now >= activity.ends_at:

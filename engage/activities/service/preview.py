@@ -8,12 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from engage.activities.access import activity_to_manage
-from engage.activities.models import SignUp
+from engage.activities.access import activity_to_manage, manageable
+from engage.activities.models import Activity, SignUp
 from engage.activities.queries.overlaps import people_in_two_places
 from engage.activities.service import consequences, lifecycle
 from engage.core.errors import DomainError
 from engage.identity.models import Person
+from engage.orgs.access import Permission
 
 if TYPE_CHECKING:
     from engage.activities.service.consequences import Consequences
@@ -69,7 +70,11 @@ def _shown(work: Work, found: Consequences, version: int, overlaps: int) -> dict
         work.session.execute(
             select(SignUp.id, Person.name)
             .join(Person, Person.id == SignUp.person_id)
-            .where(SignUp.id.in_([effect.sign_up_id for effect in shown]))
+            .join(Activity, Activity.id == SignUp.activity_id)
+            .where(
+                SignUp.id.in_([effect.sign_up_id for effect in shown]),
+                manageable(work, Permission.READ_PEOPLE),
+            )
         ).all()
     )
     return {
@@ -82,7 +87,7 @@ def _shown(work: Work, found: Consequences, version: int, overlaps: int) -> dict
         "affected": [
             {
                 "sign_up_id": effect.sign_up_id,
-                "person_name": names[effect.sign_up_id],
+                "person_name": names.get(effect.sign_up_id),
                 "before": effect.before,
                 "after": effect.after,
             }

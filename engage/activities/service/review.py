@@ -24,6 +24,7 @@ from engage.activities.service.quiet import audible
 from engage.core.errors import InvalidInput, Issue
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
+from engage.orgs.access import Permission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +54,7 @@ def decide(work: Work, activity_id: UUID, items: list[dict[str, Any]]) -> dict[s
         ActivityFull: more would wait than the queue has turns.
 
     """
-    activity = activity_to_manage(work, activity_id)
+    activity = activity_to_manage(work, activity_id, Permission.READ_PEOPLE)
     if activity.admission_mode is not AdmissionMode.REVIEW:
         raise NoReview
     if activity.status is not ActivityStatus.PUBLISHED:

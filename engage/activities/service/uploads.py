@@ -39,6 +39,7 @@ from engage.activities.service.rosters import check_signature
 from engage.core import ids
 from engage.core.db import upserting
 from engage.identity.models import Person, PersonStatus
+from engage.orgs.access import Permission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -100,7 +101,7 @@ def upload(
         RosterSignatureInvalid: the batch names a roster that the caller was not given.
 
     """
-    activity = activity_to_manage(work, activity_id)
+    activity = activity_to_manage(work, activity_id, Permission.READ_PEOPLE)
     closed = activity.status is ActivityStatus.SUMMARISED
     status = ActivityStatus.PUBLISHED if closed else activity.status
     refuse_not_open(status, activity.starts_at, activity.ends_at + UPLOADS_UNTIL, work.now)

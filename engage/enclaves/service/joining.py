@@ -26,11 +26,10 @@ from engage.enclaves.models import (
 )
 from engage.enclaves.queries import read_application
 from engage.identity.errors import ProfileIncomplete
-from engage.identity.models import Person, PersonStatus
 from engage.messages.models import MessageKind
 from engage.messages.service import enqueue, enqueue_all
-from engage.orgs.access import ROLES, Permission
-from engage.orgs.models import Org, OrgPath, RoleGrant
+from engage.orgs.access import Permission, holders
+from engage.orgs.models import Org
 from engage.regions.models import Division, county_of
 from engage.regions.queries import current_codes
 
@@ -112,20 +111,11 @@ def _participates(work: Work, branch_id: UUID) -> bool:
 
 def _nearest_deciders(work: Work, branch_id: UUID) -> list[UUID]:
     """Return those who may decide, of the lowest level that has any: the branch's own, else the county's, and so on."""
-    rows = work.session.execute(
-        select(OrgPath.depth, RoleGrant.person_id)
-        .join(RoleGrant, RoleGrant.org_id == OrgPath.ancestor_id)
-        .join(Person, Person.id == RoleGrant.person_id)
-        .where(
-            OrgPath.descendant_id == branch_id,
-            RoleGrant.role.in_(ROLES[Permission.DECIDE_ENCLAVE]),
-            RoleGrant.starts_at <= work.now,
-            RoleGrant.ends_at.is_(None) | (RoleGrant.ends_at > work.now),
-            RoleGrant.person_id != work.actor.id,
-            Person.status == PersonStatus.ACTIVE,
-        )
-        .order_by(OrgPath.depth, RoleGrant.person_id)
-    ).all()
+    rows = [
+        (depth, person_id)
+        for depth, person_id in work.session.execute(holders(Permission.DECIDE_ENCLAVE, branch_id, work.now))
+        if person_id != work.actor.id
+    ]
     return sorted({person_id for depth, person_id in rows if depth == rows[0][0]})
 
 

@@ -1,16 +1,15 @@
-"""Reads of the organisation tree, clusters and roles."""
+"""Reads of the organisation tree and clusters."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Uuid, and_, column, func, select, table
+from sqlalchemy import and_, func, select
 from sqlalchemy.orm import aliased
 
 from engage.core.paging import Page, Pager, beyond
-from engage.orgs.access import live_grant
 from engage.orgs.errors import NoSuchCluster, NoSuchOrg
-from engage.orgs.models import Cluster, ClusterMember, Org, OrgKind, OrgPath, OrgStatus, RoleGrant
+from engage.orgs.models import Cluster, ClusterMember, Org, OrgKind, OrgPath, OrgStatus
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
 KINDS_AT_MOST: Final = 200
 MEMBERS_AT_MOST: Final = 100
-ROLES_AT_MOST: Final = 100
-# The feature above owns this table; roles only need to know that a hub exists and what it is called.
-hub_table: Final = table("hub", column("id", Uuid()), column("name"))
 
 _below = aliased(Org)
 _CHILDREN: Final = (
@@ -172,33 +168,3 @@ def read_cluster(look: Context, cluster_id: UUID) -> dict[str, Any]:
         .limit(MEMBERS_AT_MOST)
     )
     return {**row._mapping, "members": [*members]}  # noqa: SLF001 - the public name of a row's mapping
-
-
-def my_roles(look: Context) -> list[dict[str, Any]]:
-    """Return the caller's grants in force, with the name of the organisation or hub of each."""
-    rows = look.db.execute(
-        select(
-            RoleGrant.role,
-            RoleGrant.org_id,
-            Org.name.label("org_name"),
-            RoleGrant.hub_id,
-            hub_table.c.name.label("hub_name"),
-            RoleGrant.starts_at,
-            RoleGrant.ends_at,
-        )
-        .outerjoin(Org, Org.id == RoleGrant.org_id)
-        .outerjoin(hub_table, hub_table.c.id == RoleGrant.hub_id)
-        .where(live_grant(look.actor.id, look.now))
-        .order_by(RoleGrant.starts_at, RoleGrant.id)
-        .limit(ROLES_AT_MOST)
-    )
-    return [
-        {
-            "role": row.role,
-            "org": {"id": row.org_id, "name": row.org_name} if row.org_id else None,
-            "hub": {"id": row.hub_id, "name": row.hub_name} if row.hub_id else None,
-            "starts_at": row.starts_at,
-            "ends_at": row.ends_at,
-        }
-        for row in rows
-    ]
