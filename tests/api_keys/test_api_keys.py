@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -89,23 +90,20 @@ def test_lists_of_keys_are_paged_and_everybodys_own(person, as_user, make, city,
 
 
 def test_a_key_acts_for_its_owner_and_never_beyond_what_the_owner_holds_now(
-    person, ask, make, database, frozen, city, officer
+    as_user, ask, make, database, frozen, city
 ):
-    key = make_key(person)["key"]
-    other = make.staff(Role.OFFICER, org=make.org(name="外市团委", division_code="140100"))
-    assert other.id != officer.id
-    with database.transaction() as session:
-        session.execute(update(RoleGrant).where(RoleGrant.person_id == officer.id).values(ends_at=frozen.now))
-    assert ask(key) == (403, "not_allowed")
-    make.grant(officer, Role.HUB_MANAGER, hub=make.hub(city))
+    owner = make.person()
+    make.grant(owner, Role.OFFICER, org=city, ends_at=frozen.now + timedelta(hours=1))
+    key = make_key(as_user(owner.id))["key"]
     assert ask(key) == (200, None)
-    for status, code in (
-        (PersonStatus.SUSPENDED, "account_suspended"),
-        (PersonStatus.CLOSED, "account_closed"),
-    ):
+    frozen.move(hours=1)
+    assert ask(key) == (403, "not_allowed")
+    make.grant(owner, Role.HUB_MANAGER, hub=make.hub(city))
+    assert ask(key) == (200, None)
+    for status in (PersonStatus.SUSPENDED, PersonStatus.CLOSED):
         with database.transaction() as session:
-            session.execute(update(Person).where(Person.id == officer.id).values(status=status))
-        assert ask(key) == (403, code)
+            session.execute(update(Person).where(Person.id == owner.id).values(status=status))
+        assert ask(key) == (403, f"account_{status}")
 
 
 def test_figures_by_key_are_those_of_its_owner(app, person, make, city, as_user, frozen):
@@ -145,8 +143,8 @@ def test_a_key_opens_nothing_but_figures_of_the_whole_interface(world, make, cli
             elif answer.status_code == 200:
                 opened.add(operation.name)
                 assert "statistics" in operation.path or not answer.json["items"]
-            else:
-                assert (answer.status_code, answer.json["code"]) == (403, "not_allowed")
+            else:  # refused, or hidden
+                assert answer.status_code in (403, 404), answer.json
     assert {"read_participation", "export_participation", "read_integrity"} <= opened
 
 
@@ -243,10 +241,12 @@ def test_a_revoked_key_stops_at_once_and_stays_in_the_list(person, as_user, ask,
     assert other.post(f"{address}/rotation", json={}).json["code"] == "no_such_api_key"
 
 
-def test_who_has_lost_their_role_can_still_revoke_but_not_rotate(person, make, database, frozen, officer):
+def test_who_has_lost_their_role_can_still_revoke_but_not_rotate(as_user, make, city, frozen):
+    owner = make.person()
+    make.grant(owner, Role.ANALYST, org=city, ends_at=frozen.now + timedelta(hours=1))
+    person = as_user(owner.id)
     made = make_key(person)
-    with database.transaction() as session:
-        session.execute(update(RoleGrant).values(ends_at=frozen.now))
+    frozen.move(hours=1)
     assert person.get(KEYS).json["items"][0]["id"] == made["id"]
     assert person.post(f"{KEYS}/{made['id']}/rotation", json={}).json["code"] == "not_allowed"
     assert person.delete(f"{KEYS}/{made['id']}").status_code == 204
