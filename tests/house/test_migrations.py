@@ -214,7 +214,12 @@ SPECIAL: dict[str, dict[str, object]] = {
     "credit_entry": {"rule": "attended", "fades_at": NOW.replace(month=12), "withdrawn_by": None},
     "credit_appeal": {"decided_by": None},
     "role_grant": {"hub_id": None, "granted_by": None, "ended_by": None},
-    "role_invitation": {"hub_id": None, "grant_id": None, "withdrawn_by": None, "expires_at": NOW.replace(hour=4)},
+    "role_invitation": {
+        "hub_id": None,
+        "grant_id": None,
+        "withdrawn_by": None,
+        "expires_at": NOW.replace(hour=4),
+    },
     "org_path": {"depth": 0},
     "hours_account": {"person_id": None},
     "hours_entry": {"credit_account_id": RECEIVER, "until_at": NOW.replace(hour=4)},
