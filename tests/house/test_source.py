@@ -27,6 +27,12 @@ CLOCKS = {"engage/core/clock.py"}
 GIVES_AND_FREES = {
     f"engage/activities/service/{name}.py" for name in ("admission", "joining", "filling", "transitions")
 }
+KNOWS_ROLES = {
+    "engage/orgs/access.py",  # decides
+    "engage/orgs/service/roles.py", "engage/orgs/service/invitations.py",  # give and end
+    "engage/orgs/queries/grants.py", "engage/orgs/queries/permissions.py",  # show
+    "engage/demo/people.py",  # gives those of the demo
+}  # fmt: skip
 HTTP = {"routes.py", "caller.py", "http.py", "arguments.py", "replies.py", "app.py"}
 
 every_file = pytest.mark.parametrize("path", ENGAGE, ids=lambda path: str(path.relative_to(ROOT)))
@@ -79,6 +85,14 @@ def test_the_state_of_a_sign_up_is_written_in_few_places(path):
             r"""\bstate["']?\s*(?::|=(?!=))\s*SignUpState\.|(?:INSERT INTO|UPDATE) sign_up\b"""
         )
         assert written.findall(path.read_text(encoding="utf-8")) == []
+
+
+@every_file
+def test_what_a_role_may_is_decided_in_one_place(path):
+    """In the table of orgs/access.py; elsewhere roles are only stored, shown and given."""
+    if _name(path) not in KNOWS_ROLES:
+        named = re.findall(r"\bRole\.[A-Z_]+|\bRoleGrant\.role\b|\bROLES\b", path.read_text(encoding="utf-8"))
+        assert named == []
 
 
 @every_file
