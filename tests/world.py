@@ -28,7 +28,7 @@ from engage.core.db import Database
 from engage.enclaves.models import EnclaveApplication, EnclaveParticipation
 from engage.identity.models import PHONE_PURPOSE
 from engage.messages.models import Message, MessageKind
-from engage.orgs.models import Cluster, ClusterKind, ClusterMember, Role
+from engage.orgs.models import Cluster, ClusterKind, ClusterMember, Role, RoleInvitation
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,19 @@ def _build(make: Factory, settings: Settings) -> World:
         )
     )
 
+    grant = make.grant(make.person(), Role.ANALYST, org=county, granted_by=officer.id)
+    invitation = make.add(
+        RoleInvitation(
+            token_hash=b"x" * 32,
+            role=Role.ANALYST,
+            org_id=county.id,
+            reason="新任",
+            invited_by=officer.id,
+            created_at=now,
+            expires_at=now + timedelta(days=7),
+        )
+    )
+
     people = {"member": member, "officer": officer, "hub manager": manager, "admin": admin}
     orgs = [county.id, branch.id, other_county.id, city.id]
     return World(
@@ -174,5 +187,7 @@ def _build(make: Factory, settings: Settings) -> World:
             "verification_code": [code],
             "credit_entry_id": [entry.id for entry in entries],
             "appeal_id": [appeal.id],
+            "grant_id": [grant.id],
+            "invitation_id": [invitation.id],
         },
     )

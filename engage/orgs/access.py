@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Uuid, and_, bindparam, column, exists, false, func, or_, select, table
+from sqlalchemy.orm import aliased
 
 from engage.core.db import UtcDateTime
 from engage.core.errors import NotAllowed
@@ -106,6 +107,8 @@ PERMISSIONS: Final[dict[Permission, tuple[Holds, ...]]] = {
 LATER: Final[Any] = SimpleNamespace(
     actor=SimpleNamespace(id=bindparam("me", type_=Uuid())), now=bindparam("now", type_=UtcDateTime())
 )
+# A name of its own, whatever the statement around reads about people.
+_Account: Final = aliased(Person)
 # The feature above owns this table; here one only needs to know that a hub exists, whose it is and what it is called.
 hub_table: Final = table("hub", column("id", Uuid()), column("org_id", Uuid()), column("name"))
 
@@ -119,7 +122,7 @@ def in_force(now: datetime, grant: Any = RoleGrant) -> ColumnElement[bool]:
 
 def is_active(person_id: Any) -> ColumnElement[bool]:
     """Return the condition that an account may be used: whoever is suspended holds nothing meanwhile."""
-    return exists().where(Person.id == person_id, Person.status == PersonStatus.ACTIVE)
+    return exists().where(_Account.id == person_id, _Account.status == PersonStatus.ACTIVE)
 
 
 def live_grant(person_id: UUID, now: datetime) -> ColumnElement[bool]:
@@ -246,7 +249,8 @@ def holders(permission: Permission, org_id: UUID, now: datetime) -> Select[int, 
 
 def grant_node(grant: Any = RoleGrant) -> ColumnElement[UUID]:
     """Return the node of the tree that a grant, or an invitation to one, belongs to: its own, or that of its hub."""
-    of_hub = select(hub_table.c.org_id).where(hub_table.c.id == grant.hub_id).scalar_subquery()
+    hub = hub_table.alias()
+    of_hub = select(hub.c.org_id).where(hub.c.id == grant.hub_id).scalar_subquery()
     return func.coalesce(grant.org_id, of_hub)
 
 

@@ -29,6 +29,12 @@ CLOCKS = {"engage/core/clock.py"}
 GIVES_AND_FREES = {
     f"engage/activities/service/{name}.py" for name in ("admission", "joining", "filling", "transitions")
 }
+KNOWS_ROLES = {
+    "engage/orgs/access.py",  # decides
+    "engage/orgs/service/roles.py", "engage/orgs/service/invitations.py",  # give and end
+    "engage/orgs/queries/grants.py", "engage/orgs/queries/permissions.py",  # show
+    "engage/demo/people.py",  # gives those of the demo
+}  # fmt: skip
 HTTP = {"routes.py", "caller.py", "http.py", "arguments.py", "replies.py", "app.py"}
 
 
@@ -97,6 +103,12 @@ def test_the_state_of_a_sign_up_is_written_in_few_places():
     """So that there is one way in and few ways out."""
     written = re.compile(r"""\bstate["']?\s*(?::|=(?!=))\s*SignUpState\.|(?:INSERT INTO|UPDATE) sign_up\b""")
     assert found(lambda path: written.findall(_text(path)), GIVES_AND_FREES) == {}
+
+
+def test_what_a_role_may_is_decided_in_one_place():
+    """In the table of orgs/access.py; elsewhere roles are only stored, shown and given."""
+    named = re.compile(r"\bRole\.[A-Z_]+|\bRoleGrant\.role\b|\bROLES\b")
+    assert found(lambda path: named.findall(_text(path)), KNOWS_ROLES) == {}
 
 
 def test_imports_stand_at_the_top():

@@ -144,7 +144,9 @@ def explain(
             if holds.reach is Reach.HUB_IN_TIME
         ),
     )
-    rows = look.db.execute(_of_person(person_id, look, roles, opens, late).where(place.id == object_id))
+    rows = look.db.execute(
+        _of_person(person_id, look, roles, opens, late).join(place.id.class_, place.id == object_id)
+    )
     return Explained(bool(found[0]), status, _path(look, found[1]), [*rows])
 
 
