@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 
 import engage.activities.routes
+import engage.audit.routes
 import engage.console.routes
 import engage.enclaves.routes
 import engage.home.routes
@@ -56,6 +57,7 @@ APIS: Final[tuple[Api, ...]] = (
     engage.enclaves.routes.api,
     engage.messages.routes.api,
     engage.statistics.routes.api,
+    engage.audit.routes.api,
 )
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _MAX_FORM_FIELDS: Final = 100
@@ -97,7 +99,8 @@ def _begin() -> None:
     given = request.environ.get("HTTP_X_REQUEST_ID")
     named = given and _REQUEST_ID.fullmatch(given)
     request_id = named[0] if named else ids.new_id().hex
-    json_logging.current.set(json_logging.Trace(request_id, started))
+    address = request.environ.get("REMOTE_ADDR")
+    json_logging.current.set(json_logging.Trace(request_id, started, address=address))
 
 
 def _finish(response: Response) -> Response:

@@ -24,6 +24,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "openapi": "engage.cli.document:openapi",
     "grant": "engage.cli.grant:grant",
     "person": "engage.cli.person:person",
+    "audit": "engage.cli.audit:audit",
     "doctor": "engage.cli.doctor:doctor",
     "fake-wechat": "engage.cli.fake_wechat:fake_wechat",
 }

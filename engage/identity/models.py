@@ -37,6 +37,7 @@ class Person(Entity):
     """Somebody known to the service. The phone number is sealed; its keyed hash finds equal numbers."""
 
     __tablename__ = "person"
+    audited = ("status",)
     __table_args__ = (
         Index("ix_person_phone_hash", "phone_hash"),
         Index(

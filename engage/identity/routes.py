@@ -66,7 +66,7 @@ def refresh(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
     return tokens_of(service.refresh(errand, body["refresh_token"]), errand.settings)
 
 
-@api.operation("POST", "/auth/logout", access=member, zh="退出登录")
+@api.operation("POST", "/auth/logout", access=member, zh="退出登录", audited=True)
 def log_out(work: Work) -> None:
     """End this session; its tokens stop at once."""
     service.end_session(work, work.actor.session_id, SessionEnd.LOGGED_OUT)

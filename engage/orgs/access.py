@@ -36,6 +36,7 @@ class Permission(StrEnum):
     DECIDE_ENCLAVE = "decide_enclave"  # approve and reject applications to an enclave branch
     MANAGE_ENCLAVE = "manage_enclave"  # create and edit enclave branches
     READ_FIGURES = "read_figures"
+    READ_AUDIT = "read_audit"  # the log of who did what
 
 
 ROLES: Final[dict[Permission, frozenset[Role]]] = {
@@ -47,6 +48,7 @@ ROLES: Final[dict[Permission, frozenset[Role]]] = {
     Permission.REVIEW_ACTIVITY: frozenset({Role.PLATFORM_ADMIN, Role.OFFICER}),
     Permission.DECIDE_ENCLAVE: frozenset({Role.PLATFORM_ADMIN, Role.OFFICER, Role.BRANCH_SECRETARY}),
     Permission.MANAGE_ENCLAVE: frozenset({Role.PLATFORM_ADMIN, Role.OFFICER}),
+    Permission.READ_AUDIT: frozenset({Role.PLATFORM_ADMIN, Role.AUDITOR}),
     Permission.READ_FIGURES: frozenset(
         {Role.PLATFORM_ADMIN, Role.OFFICER, Role.ANALYST, Role.BRANCH_SECRETARY, Role.HUB_MANAGER}
     ),

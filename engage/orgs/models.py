@@ -33,6 +33,7 @@ class Role(StrEnum):
     ANALYST = "analyst"
     BRANCH_SECRETARY = "branch_secretary"
     HUB_MANAGER = "hub_manager"
+    AUDITOR = "auditor"
 
 
 class MembershipStatus(StrEnum):
@@ -53,6 +54,7 @@ class Org(Entity, Versioned):
     """A node of the formal tree."""
 
     __tablename__ = "org"
+    audited = ("name", "kind_code", "parent_id", "division_code", "status", "established_on")
     __table_args__ = (
         Index("ix_org_parent_id_name", "parent_id", "name"),
         Index("ix_org_division_code", "division_code"),
@@ -95,6 +97,7 @@ class Cluster(Entity):
 
 class ClusterMember(Base):
     __tablename__ = "cluster_member"
+    audited = ("cluster_id", "org_id")
     __table_args__ = (Index("ix_cluster_member_org_id", "org_id"),)
     cluster_id: Mapped[UUID] = mapped_column(ForeignKey("cluster.id"), primary_key=True)
     org_id: Mapped[UUID] = mapped_column(ForeignKey("org.id"), primary_key=True)
@@ -104,6 +107,7 @@ class RoleGrant(Entity):
     """A role on a node of the tree or on one hub, from a start to an end; never changed, only ended."""
 
     __tablename__ = "role_grant"
+    audited = ("person_id", "role", "org_id", "hub_id", "starts_at", "ends_at")
     __table_args__ = (
         CheckConstraint("(org_id IS NULL) <> (hub_id IS NULL)", name="one_place"),
         CheckConstraint("(role = 'hub_manager') = (hub_id IS NOT NULL)", name="hub_managers_on_hubs"),
@@ -130,6 +134,7 @@ class Membership(Base):
     """
 
     __tablename__ = "membership"
+    audited = ("org_id", "status")
     __table_args__ = (Index("ix_membership_org_id", "org_id"),)
     person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"), primary_key=True)
     org_id: Mapped[UUID] = mapped_column(ForeignKey("org.id"))
