@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -35,7 +34,13 @@ def desk(frozen, make, as_user):
 
 
 def project_body(desk, **values):
-    return {"name": "团青有约", "org_id": str(desk.org.id), "summary": "李晓负责", "status": "active", **values}
+    return {
+        "name": "团青有约",
+        "org_id": str(desk.org.id),
+        "summary": "李晓负责",
+        "status": "active",
+        **values,
+    }
 
 
 def test_what_staff_write_is_an_entry_with_what_changed(desk, log, app, database):
@@ -74,7 +79,13 @@ def test_what_is_made_is_the_object_or_a_part_of_it(desk, log, make, frozen):
     assert (second.action, second.object_id, str(second.part_id)) == ("add_person", activity.id, added["id"])
     assert (third.action, third.object_id, str(third.part_id)) == ("cancel_sign_up", activity.id, added["id"])
     assert third.changes["items"] == [
-        {"object": "sign_up", "id": added["id"], "field": "state", "before": "confirmed", "after": "cancelled"}
+        {
+            "object": "sign_up",
+            "id": added["id"],
+            "field": "state",
+            "before": "confirmed",
+            "after": "cancelled",
+        }
     ]
 
 
@@ -124,7 +135,12 @@ def test_what_people_do_for_themselves_and_what_nobody_did_is_none(desk, log, ma
     url = f"/v1/activities/{make.activity(desk.org).id}"
     assert member.put(f"{url}/sign-up", json={}).status_code == 200
     assert member.delete(f"{url}/sign-up").status_code == 204
-    for path in (url, "/v1/activities", "/v1/me", "/v1/statistics/participation?from=2026-10-01&to=2026-10-02&by=county"):
+    for path in (
+        url,
+        "/v1/activities",
+        "/v1/me",
+        "/v1/statistics/participation?from=2026-10-01&to=2026-10-02&by=county",
+    ):
         assert desk.officer.get(path).status_code == 200
     assert client.get(f"{url}/sign-ups").status_code == 401
     assert desk.officer.post("/v1/projects", json={}).status_code == 422
@@ -156,7 +172,9 @@ def test_reading_personal_data_is_an_entry_with_how_many_people(desk, log, make,
     for _ in range(3):
         make.sign_up(activity, make.person(name="第一行\n第二行"))
     branch, applicant = make.enclave_branch(desk.org), make.person()
-    application = make.add(EnclaveApplication(branch_id=branch.id, person_id=applicant.id, created_at=frozen.now))
+    application = make.add(
+        EnclaveApplication(branch_id=branch.id, person_id=applicant.id, created_at=frozen.now)
+    )
     reads = {
         f"/v1/activities/{activity.id}/sign-ups?limit=2": ("list_sign_ups", 2),
         f"/v1/activities/{activity.id}/sign-ups/export": ("export_sign_ups", 3),
@@ -178,7 +196,9 @@ def test_reading_personal_data_is_an_entry_with_how_many_people(desk, log, make,
     assert len(log()) == len(reads)
 
 
-def test_log_in_log_out_and_a_stolen_refresh_token_are_entries(log, client, app, database, monkeypatch, frozen):
+def test_log_in_log_out_and_a_stolen_refresh_token_are_entries(
+    log, client, app, database, monkeypatch, frozen
+):
     gateway = ScriptedGateway(database)
     monkeypatch.setitem(app.extensions, "engage.wechat", gateway)
     gateway.openids |= {"code-1": "openid-of-one", "code-2": "openid-of-one"}
@@ -190,7 +210,9 @@ def test_log_in_log_out_and_a_stolen_refresh_token_are_entries(log, client, app,
     token = second["refresh_token"]
     assert client.post("/v1/auth/refresh", json={"refresh_token": token}).status_code == 200
     frozen.move(minutes=5)
-    assert client.post("/v1/auth/refresh", json={"refresh_token": token}).json["code"] == "refresh_token_reused"
+    assert (
+        client.post("/v1/auth/refresh", json={"refresh_token": token}).json["code"] == "refresh_token_reused"
+    )
     entries = log()
     assert [(entry.action, entry.result) for entry in entries] == [
         ("log_in_with_wechat", "done"),

@@ -131,9 +131,7 @@ def cancel_for(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> 
         if work.now >= activity.ends_at:
             raise ActivityOver
         admission.end(work, sign_up_id, CancelCause.STAFF, reason)
-        audit.changed(
-            work, "sign_up", sign_up_id, before={"state": state}, after={"state": SignUpState.CANCELLED}
-        )
+        audit.changed(work, "sign_up", sign_up_id, before={"state": state}, after={"state": "cancelled"})
         _tell_ended(work, activity, person_id, reason)
     return sign_ups.sign_up_for_staff(work, sign_up_id)
 
