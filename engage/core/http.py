@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from flask import current_app, request
 
 from engage.core import audit, clock, idempotency
-from engage.core.arguments import arguments_of, sent
+from engage.core.arguments import arguments_of, sent, stated_purpose
 from engage.core.db import Database, Errand, Look, Nobody, Work
 from engage.core.errors import DomainError
 from engage.core.logging import current
@@ -257,6 +257,7 @@ def _show_people(
     arguments: dict[str, Any],
 ) -> Response:
     """Read, and leave an entry before the answer leaves."""
+    purpose = stated_purpose()
     with database.reading() as connection:
         now = clock.now()
         actor = operation.access.load(connection, identity, now)
@@ -265,7 +266,7 @@ def _show_people(
     people = operation.people(actor, payload) if operation.people else 0
     if people or operation.is_of_staff:
         with database.transaction() as session:
-            audit.record_use(operation, session, now, actor, arguments, people=people)
+            audit.record_use(operation, session, now, actor, arguments, people=people, purpose=purpose)
     return _answer_payload(operation, payload)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 from bodies import activity_body
@@ -194,6 +195,25 @@ def test_reading_personal_data_is_an_entry_with_how_many_people(desk, log, make,
     own = as_user(applicant.id).get(f"/v1/enclave-applications/{application.id}")
     assert own.status_code == 200
     assert len(log()) == len(reads)
+
+
+def test_what_the_data_are_for_is_kept_when_it_is_said(desk, log, make):
+    url = f"/v1/activities/{make.activity(desk.org).id}/sign-ups"
+
+    def read(purpose):
+        return desk.officer.get(url, headers={"X-Purpose": purpose})
+
+    assert read(quote("核对到场人数")).status_code == 200
+    assert log()[-1].purpose == "核对到场人数"
+    assert read("%20").status_code == 200
+    assert log()[-1].purpose is None
+    for wrong, code in (("x" * 201, "too_long"), ("a%00b", "bad_characters")):
+        assert read(wrong).json["errors"][0] | {"detail": ""} == {
+            "pointer": "/X-Purpose",
+            "code": code,
+            "detail": "",
+        }
+        assert (log()[-1].result, log()[-1].purpose) == ("invalid_input", None)
 
 
 def test_log_in_log_out_and_a_stolen_refresh_token_are_entries(
