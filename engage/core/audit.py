@@ -16,7 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import JSON, Index, String, event, insert, inspect, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, Session, SessionTransaction, mapped_column
 
 from engage.core import clock, ids
 from engage.core.db import Entity
@@ -80,6 +80,7 @@ class _Notes:
 
     items: list[dict[str, Any]] = field(default_factory=list)
     omitted: int = 0
+    savepoints: dict[SessionTransaction, tuple[int, int]] = field(default_factory=dict)
 
     def add(self, kind: str, key: str, name: str, **values: Any) -> None:
         if len(self.items) >= MAX_CHANGES:
@@ -112,6 +113,22 @@ def _written(value: Any) -> str | None:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     return str(value.value if isinstance(value, Enum) else value)[:MAX_VALUE_CHARS]
+
+
+@event.listens_for(Session, "after_transaction_create")
+def _remember(session: Session, transaction: SessionTransaction) -> None:
+    notes: _Notes | None = session.info.get(_NOTES)
+    if notes is not None and transaction.nested:
+        notes.savepoints[transaction] = len(notes.items), notes.omitted
+
+
+@event.listens_for(Session, "after_soft_rollback")
+def _forget(session: Session, transaction: SessionTransaction) -> None:
+    """What a savepoint undoes has not happened."""
+    notes: _Notes | None = session.info.get(_NOTES)
+    if notes is not None and transaction in notes.savepoints:
+        kept, notes.omitted = notes.savepoints.pop(transaction)
+        del notes.items[kept:]
 
 
 @event.listens_for(Session, "after_flush")

@@ -96,6 +96,14 @@ def test_more_changes_than_fit_are_counted(desk, log, make, database, monkeypatc
     assert (len(log()[0].changes["items"]), log()[0].changes["omitted"]) == (1, 1)
 
 
+def test_a_rehearsal_is_an_entry_without_changes(desk, log, make, frozen):
+    activity = make.activity(desk.org, project_id=desk.project.id)
+    change = activity_body(desk.project, frozen.now, capacity=7)
+    answer = desk.officer.post(f"/v1/activities/{activity.id}/change-preview", json={"change": change})
+    assert answer.status_code == 200, answer.json
+    assert [(entry.action, entry.changes) for entry in log()] == [("preview_change", None)]
+
+
 def test_a_request_that_is_repeated_under_its_key_is_one_entry(desk, log, frozen):
     body, key = activity_body(desk.project, frozen.now), {"Idempotency-Key": "k" * 20}
     answers = [desk.officer.post("/v1/activities", json=body, headers=key) for _ in range(2)]
