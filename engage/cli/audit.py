@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from engage.audit.models import BEGINNING
 from engage.audit.queries.chain import Wrong, verify
 from engage.cli.installation import database_at_head
 from engage.core.config import Settings
@@ -54,15 +55,22 @@ def _anchors(
     callback=_anchors,
     help="A head that was kept elsewhere: of an earlier run, or of the worker's log. May be repeated.",
 )
+@click.option(
+    "--since",
+    multiple=True,
+    metavar="POSITION:HASH",
+    callback=_anchors,
+    help="Begin after this head: what stands up to it was verified before, and may have been archived.",
+)
 @click.pass_context
-def verify_command(ctx: click.Context, *, anchors: dict[int, bytes]) -> None:
+def verify_command(ctx: click.Context, *, anchors: dict[int, bytes], since: dict[int, bytes]) -> None:
     """重新计算整条链 · Recompute every hash from the first entry on, and say where the log is not what it was.
 
     Without --expect a chain that was cut short, or computed anew by somebody with the password of the database, looks whole: keep heads
     elsewhere. Ends with code 1 if anything is wrong. Changes nothing, and can run beside the service.
     """
     with database_at_head(Settings.from_env()) as database, database.reading() as connection:
-        verdict = verify(connection, anchors)
+        verdict = verify(connection, anchors, max(since.items(), default=(0, BEGINNING)))
     for finding in verdict.findings:
         click.echo(_line(finding))
     if verdict.wrong > len(verdict.findings):

@@ -185,7 +185,7 @@ def record(
         "occurred_at": now,
         "actor_id": getattr(actor, "person_id", None) or getattr(actor, "id", None),
         "session_id": getattr(actor, "session_id", None),
-        "api_key_id": getattr(actor, "api_key_id", None),
+        "api_key_id": getattr(actor, "key_id", None),
         "action": action,
         "object_kind": kind,
         "object_id": about[0] if about else None,
@@ -237,6 +237,10 @@ def telling_of_refusals(run: Callable[..., R]) -> Callable[..., R]:
 def _tell(
     operation: Operation, database: Database, identity: Any, arguments: dict[str, Any], code: str
 ) -> None:
+    if (
+        identity.person_id is None
+    ):  # a key that is none: nobody's attempt, and strangers shall not fill the log
+        return
     with database.transaction() as session:
         record_use(operation, session, clock.now(), identity, arguments, result=code)
 

@@ -188,7 +188,9 @@ def test_a_chain_that_was_computed_anew_is_found_by_a_head_kept_elsewhere(write,
     assert found(examine({5: head})) == [(Wrong.NOT_AS_EXPECTED, 5)]
 
 
-def test_the_command_says_where_and_ends_with_one(write, database, monkeypatch, own_log):
+def test_the_command_says_where_and_ends_with_one_and_can_begin_after_an_archive(
+    write, database, monkeypatch, own_log
+):
     monkeypatch.setenv("ENGAGE_DATABASE_URL", database.settings.database_url)
 
     def run(*words):
@@ -210,3 +212,12 @@ def test_the_command_says_where_and_ends_with_one(write, database, monkeypatch, 
     bad = run()
     assert bad.exit_code == 1
     assert f"3 {head.entry_id}" in bad.output
+    first = links(database)[0]
+    with unlocked(database) as connection:
+        connection.execute(update(ENTRIES).where(ENTRIES.c.id == head.entry_id).values(result="done"))
+        connection.execute(delete(ENTRIES).where(ENTRIES.c.id == first.entry_id))
+        connection.execute(delete(AuditLink).where(AuditLink.position == 1))
+    archived = f"1:{first.hash.hex()}"
+    assert run().exit_code == 1
+    assert run("--since", archived, "--expect", anchor).exit_code == 0
+    assert run("--since", "1:" + head.hash.hex()).exit_code == 1

@@ -15,7 +15,7 @@ from test_bad_input import required_query
 
 from engage.activities.models import Project
 from engage.app import APIS
-from engage.core import audit, openapi
+from engage.core import audit, ids, openapi
 from engage.core.errors import DatabaseBusy
 from engage.core.http import PREFIX
 from engage.enclaves.models import EnclaveApplication
@@ -94,6 +94,14 @@ def test_more_changes_than_fit_are_counted(desk, log, make, database, monkeypatc
     monkeypatch.setattr(audit, "MAX_CHANGES", 1)
     desk.officer.put(f"/v1/projects/{desk.project.id}", json=project_body(desk), headers={"If-Match": "*"})
     assert (len(log()[0].changes["items"]), log()[0].changes["omitted"]) == (1, 1)
+
+
+def test_a_key_that_acts_for_somebody_is_named_beside_them(log, database, frozen):
+    owner, key = ids.new_id(), ids.new_id()
+    with database.transaction() as session:
+        actor = SimpleNamespace(id=owner, session_id=None, key_id=key)
+        audit.record(session, frozen.now, "list_sign_ups", actor=actor, people=1)
+    assert [(entry.actor_id, entry.api_key_id, entry.session_id) for entry in log()] == [(owner, key, None)]
 
 
 def test_a_rehearsal_is_an_entry_without_changes(desk, log, make, frozen):
@@ -281,9 +289,9 @@ def test_no_entry_says_what_the_personal_data_are(client, world, log, database):
     tried = [operation for operation in OPERATIONS if operation.is_of_staff]
     for operation in tried:
         for pick in range(3):
-            ids = {name: str(world.id_for(name, pick) or "140502") for name in operation.path_parameters}
+            found = {name: str(world.id_for(name, pick) or "140502") for name in operation.path_parameters}
             client.open(
-                PREFIX + operation.path.format_map(ids),
+                PREFIX + operation.path.format_map(found),
                 method=operation.method,
                 query_string=required_query(operation),
                 json=openapi.example(operation.body) if operation.body else None,

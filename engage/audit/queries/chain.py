@@ -56,14 +56,17 @@ class Verdict:
             self.findings.append(Finding(wrong, position, entry_id))
 
 
-def verify(db: Connection, anchors: Mapping[int, bytes]) -> Verdict:
+def verify(
+    db: Connection, anchors: Mapping[int, bytes], since: tuple[int, bytes] = (0, BEGINNING)
+) -> Verdict:
     """Recompute the chain from its beginning and look for entries outside it; ``anchors`` are hashes by position that must be met.
 
+    ``since`` is a head up to which the log was verified before and perhaps taken away: nothing up to there is looked at.
     A wrong link is told once: the next is computed from the hash that stands there.
     """
-    verdict = Verdict()
+    verdict = Verdict(*since)
     left = dict(anchors)
-    for link in _links(db):
+    for link in _links(db, since[0]):
         for missing in range(
             verdict.position + 1, min(link["position"], verdict.position + 1 + MAX_FINDINGS)
         ):
@@ -84,11 +87,10 @@ def verify(db: Connection, anchors: Mapping[int, bytes]) -> Verdict:
     return verdict
 
 
-def _links(db: Connection) -> Iterator[Any]:
+def _links(db: Connection, after: int) -> Iterator[Any]:
     link = AuditLink.__table__.c
     statement = select(link.position, link.entry_id, link.hash, *_ENTRIES.c)
     statement = statement.select_from(AuditLink).outerjoin(_ENTRIES, _ENTRIES.c.id == link.entry_id)
-    after = 0
     while page := db.execute(
         statement.where(link.position > after).order_by(link.position).limit(PAGE)
     ).mappings().all():  # fmt: skip
