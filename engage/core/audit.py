@@ -212,7 +212,7 @@ def record_use(
     """Add the entry of an operation: its object is what its address names, and what it made."""
     about = [arguments[name] for name in operation.path_parameters if name.endswith("_id")]
     about += [made] if made else []
-    kind = operation.path.split("/")[1]
+    kind = operation.path.removeprefix("/me").split("/")[1]
     record(session, now, operation.name, actor=actor, kind=kind, about=about, **outcome)
 
 
