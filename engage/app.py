@@ -16,6 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import engage.activities.routes
 import engage.api_keys.routes
+import engage.audit.routes
 import engage.console.routes
 import engage.enclaves.routes
 import engage.home.routes
@@ -59,6 +60,7 @@ APIS: Final[tuple[Api, ...]] = (
     engage.enclaves.routes.api,
     engage.messages.routes.api,
     engage.statistics.routes.api,
+    engage.audit.routes.api,
 )
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _MAX_FORM_FIELDS: Final = 100
@@ -102,7 +104,8 @@ def _begin() -> None:
     given = request.environ.get("HTTP_X_REQUEST_ID")
     named = given and _REQUEST_ID.fullmatch(given)
     request_id = named[0] if named else ids.new_id().hex
-    json_logging.current.set(json_logging.Trace(request_id, started))
+    address = request.environ.get("REMOTE_ADDR")
+    json_logging.current.set(json_logging.Trace(request_id, started, address=address))
 
 
 def _finish(response: Response) -> Response:

@@ -1,6 +1,7 @@
 """Every table of the service: importing this fills ``Base.metadata``."""
 
 from engage.activities import models as activities
+from engage.audit import models as audit
 from engage.core import idempotency
 from engage.enclaves import models as enclaves
 from engage.hubs import models as hubs
@@ -12,6 +13,7 @@ from engage.wechat import models as wechat
 
 __all__ = [
     "activities",
+    "audit",
     "enclaves",
     "hubs",
     "idempotency",

@@ -51,7 +51,9 @@ def rotate_api_key(work: Work, key_id: UUID, body: dict[str, Any]) -> dict[str, 
     return service.rotate_key(work, key_id, body["overlap_hours"], body["valid_days"])
 
 
-@api.operation("DELETE", "/me/api-keys/{key_id}", access=member, zh="撤销 API 密钥", refuses=[NoSuchApiKey])
+@api.operation(
+    "DELETE", "/me/api-keys/{key_id}", access=member, zh="撤销 API 密钥", refuses=[NoSuchApiKey], audited=True
+)
 def revoke_api_key(work: Work, key_id: UUID) -> None:
     """Revoke an API key of mine at once."""
     service.revoke_key(work, key_id)

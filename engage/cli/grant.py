@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engage.cli.installation import database_at_head
-from engage.core import clock
+from engage.core import audit, clock
 from engage.core.config import Settings
 from engage.orgs.models import Role
 from engage.orgs.service import grant_role
@@ -41,9 +41,12 @@ def grant(
     """
     until = ends_at.replace(tzinfo=clock.SHANGHAI) if ends_at else None
     with database_at_head(Settings.from_env()) as database, database.transaction() as session:
+        audit.watch(session)
         made = grant_role(
             session, clock.now(), person, Role(role), reason=reason, org_id=org, hub_id=hub, ends_at=until
         )
-        session.flush()
+        audit.record(
+            session, clock.now(), "command grant", kind="people", about=[person, made.id], purpose=reason
+        )
         grant_id = made.id
     click.echo(f"已授予 granted: {grant_id}")

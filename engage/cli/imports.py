@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engage.cli.installation import database_at_head
-from engage.core import clock
+from engage.core import audit, clock
 from engage.core.config import Settings
 from engage.core.imports import ImportReport, read_rows
 from engage.hubs.schemas import HUB_COLUMNS, read_hub_rows
@@ -77,6 +77,7 @@ def hubs(file: Path | None) -> None:
 def _report(run: Callable[[Session], ImportReport]) -> None:
     with database_at_head(Settings.from_env()) as database, database.transaction() as session:
         report = run(session)
+        audit.record(session, clock.now(), f"command import {click.get_current_context().info_name}")
     click.echo(
         f"新增 {report.created}，更新 {report.updated}，未变 {report.unchanged}。"
         f" {report.created} created, {report.updated} updated, {report.unchanged} unchanged."

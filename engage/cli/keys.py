@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engage.cli.installation import database_at_head
-from engage.core import clock
+from engage.core import audit, clock
 from engage.core import logging as json_logging
 from engage.core.config import Settings
 from engage.core.db import Nobody, Work
@@ -70,7 +70,9 @@ def rotate() -> None:
     """
     settings = _settings()
     with database_at_head(settings) as database, database.transaction() as session:
+        audit.watch(session)
         kid = rotate_keys(Work(session, Nobody(), clock.now(), settings))
+        audit.record(session, clock.now(), "command keys rotate", kind="signing-keys")
     click.echo(f"已生成 made: {kid}")
 
 
@@ -86,7 +88,9 @@ def retire(kid: str) -> None:
     """
     settings = _settings()
     with database_at_head(settings) as database, database.transaction() as session:
+        audit.watch(session)
         made = retire_key(Work(session, Nobody(), clock.now(), settings), kid)
+        audit.record(session, clock.now(), "command keys retire", kind="signing-keys")
     click.echo(f"已停用 retired: {kid}" + (f"；新密钥 signs now: {made}" if made else ""))
 
 

@@ -8,7 +8,7 @@ import click
 
 from engage.activities.service.release import release_person
 from engage.cli.installation import database_at_head
-from engage.core import clock
+from engage.core import audit, clock
 from engage.core import logging as json_logging
 from engage.core.config import Settings
 from engage.core.db import Nobody, Work
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from sqlalchemy.orm import Session
+
 _MAX_REASON_CHARS: Final = 200
+_COMMANDS: Final = {
+    PersonStatus.SUSPENDED: "suspend",
+    PersonStatus.CLOSED: "close",
+    PersonStatus.ACTIVE: "restore",
+}
 
 
 @click.group(short_help="停用、注销、恢复账号 · Suspend, close or restore an account.")
@@ -75,19 +82,26 @@ def restore(person_id: UUID, reason: str) -> None:
     engage person restore 0199f0c2-… --reason "申诉成立"
     """
     with database_at_head(_settings()) as database, database.transaction() as session:
-        work = Work(session, Nobody(), clock.now(), database.settings)
-        set_standing(work, person_id, PersonStatus.ACTIVE, reason)
+        _set(session, database.settings, person_id, PersonStatus.ACTIVE, reason)
     click.echo(f"已恢复 restored: {person_id}")
 
 
 def _stop(person_id: UUID, status: PersonStatus, reason: str) -> None:
     with database_at_head(_settings()) as database:
         with database.transaction() as session:
-            set_standing(Work(session, Nobody(), clock.now(), database.settings), person_id, status, reason)
+            _set(session, database.settings, person_id, status, reason)
         # Only now: who is stopped joins nothing more, and what they joined before is seen. A request that is under way is the worker's.
         with database.transaction() as session:
             freed = release_person(Work(session, Nobody(), clock.now(), database.settings), person_id)
     click.echo(f"已停止 {status}: {person_id}；释放报名 sign-ups freed: {freed}")
+
+
+def _set(session: Session, settings: Settings, person_id: UUID, status: PersonStatus, reason: str) -> None:
+    audit.watch(session)
+    work = Work(session, Nobody(), clock.now(), settings)
+    set_standing(work, person_id, status, reason)
+    command = f"command person {_COMMANDS[status]}"
+    audit.record(session, work.now, command, kind="people", about=[person_id], purpose=reason)
 
 
 def _settings() -> Settings:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from engage.activities.service.due import advance_due
+from engage.audit.service import seal_due
 from engage.cli.installation import database_at_head
 from engage.core import clock, idempotency
 from engage.core import logging as json_logging
@@ -39,7 +40,7 @@ log = logging.getLogger("engage.worker")
 )
 @click.option("--once", is_flag=True, help="Do what is due now and end; for tests and cron.")
 def worker(*, once: bool) -> None:
-    """处理到期名额、发送站内消息、清理过期数据 · Pass on places that are due, deliver the outbox and delete old rows, until told to stop.
+    """处理到期名额、发送站内消息、封存审计日志、清理过期数据 · Pass on places that are due, deliver the outbox, seal the audit log and delete old rows, until told to stop.
 
     Keep one running beside `engage serve`; several share the work on PostgreSQL. A database that is away for a
     while is waited for. SIGTERM and Ctrl-C end it after the batch in hand; nothing is delivered twice.
@@ -50,6 +51,7 @@ def worker(*, once: bool) -> None:
         if once:
             advance_due(database, threading.Event())
             deliver_all(database, threading.Event())
+            seal_all(database, threading.Event())
             purge_all(database, clock.now())
         else:
             _run(database, _stop_signal())
@@ -70,6 +72,7 @@ def _run(database: Database, stop: threading.Event) -> None:
         try:
             advance_due(database, stop)
             deliver_all(database, stop)
+            seal_all(database, stop)
             now = clock.now()
             if purged_at is None or (now - purged_at).total_seconds() >= _PURGE_SECONDS:
                 purge_all(database, now)
@@ -88,6 +91,14 @@ def deliver_all(database: Database, stop: threading.Event) -> int:
         total += delivered
     if total:
         log.info("delivered", extra={"fields": {"count": total}})
+    return total
+
+
+def seal_all(database: Database, stop: threading.Event) -> int:
+    """Seal batch after batch of the audit log until none waits or a stop is asked for; return how many entries."""
+    total = 0
+    while not stop.is_set() and (sealed := seal_due(database)):
+        total += sealed
     return total
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from copy import deepcopy
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import unquote
 
 import orjson
 from flask import request
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from engage.core.http import Operation
     from engage.core.schemas import In, Query
 
+MAX_PURPOSE_CHARS: Final = 200
 _MAX_PATH_PARAMETER: Final = 64
 _SENT: Final = "engage.body"
 
@@ -58,6 +60,24 @@ def arguments_of(operation: Operation, path: dict[str, str]) -> dict[str, Any]:
     if operation.if_match:
         arguments["version"] = _expected_version(required=operation.if_match is True)
     return arguments
+
+
+def stated_purpose() -> str | None:
+    """Return what a reader of personal data says they are for (``X-Purpose``, percent-encoded): kept in the audit log.
+
+    Raises:
+        InvalidInput: it is too long, or no line of text.
+
+    """
+    given = this_request().environ.get("HTTP_X_PURPOSE")
+    if given is None:
+        return None
+    purpose = unquote(given).strip()
+    if len(purpose) > MAX_PURPOSE_CHARS:
+        raise InvalidInput(Issue("/X-Purpose", "too_long", {"max": MAX_PURPOSE_CHARS}))
+    if not purpose.isprintable():
+        raise InvalidInput(Issue("/X-Purpose", "bad_characters"))
+    return purpose or None
 
 
 def _path_text(value: str) -> str:

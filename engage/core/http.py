@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flask import current_app, request
 
-from engage.core import clock, idempotency
-from engage.core.arguments import arguments_of, sent
+from engage.core import audit, clock, idempotency
+from engage.core.arguments import arguments_of, sent, stated_purpose
 from engage.core.db import Database, Errand, Look, Nobody, Work
 from engage.core.errors import DomainError
 from engage.core.logging import current
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "/v1"
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+)\}")
+# Who calls for themselves. Whoever else there is uses a right over others, and the audit log tells of it.
+_FOR_THEMSELVES: Final = frozenset({"public", "anyone", "guest", "member"})
 
 
 class Access(Protocol):
@@ -108,6 +111,12 @@ class Operation:
     cache: str | None
     location: str | None
     tag_from: str | None
+    audited: bool
+    people: Callable[[Any, Any], int] | None
+
+    @property
+    def is_of_staff(self) -> bool:
+        return self.access.name not in _FOR_THEMSELVES
 
     @property
     def name(self) -> str:
@@ -148,6 +157,8 @@ class Api:
         cache: str | None = None,
         location: str | None = None,
         tag_from: str | None = None,
+        audited: bool | None = None,
+        people: Callable[[Any, Any], int] | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare an operation.
 
@@ -168,6 +179,9 @@ class Api:
             cache: ``Cache-Control`` of an answer that carries an ETag; None sends no ETag and ``no-store``.
             location: path of the created object, filled from the answer.
             tag_from: field of the answer that is its ETag.
+            audited: each use is an entry of the audit log, in the transaction of its effect; what staff write always is.
+            people: the answer of a GET shows staff personal data of others, which is an entry too: counts them, given who calls and the
+                answer. Whoever calls for themselves and meets nobody else leaves none.
 
         """
         if method not in ("GET", "PUT", "POST", "DELETE"):
@@ -175,11 +189,13 @@ class Api:
 
         def declare(view: Callable[..., Any]) -> Callable[..., Any]:
             default = Mode.READ if method == "GET" else Mode.WRITE
+            by_staff = method != "GET" and access.name not in _FOR_THEMSELVES
             self.operations.append(
                 Operation(
                     method=method, path=path, view=view, access=access, zh=zh, tag=self.tag, query=query, body=body,
                     returns=returns, binary=binary, status=status if returns or binary else 204, refuses=tuple(refuses), mode=mode or default,
                     idempotent=idempotent, if_match=if_match, cache=cache, location=location, tag_from=tag_from,
+                    audited=by_staff if audited is None else audited, people=people,
                 )
             )  # fmt: skip
             return view
@@ -201,6 +217,10 @@ class Api:
 def _serve(operation: Operation) -> Callable[..., Response]:
     dump = dumper(operation.returns) if operation.returns else None
     run = {Mode.WRITE: _write, Mode.ERRAND: _run_errand}.get(operation.mode, _read)
+    if operation.people:
+        run = _show_people
+    if operation.is_of_staff or operation.audited:
+        run = audit.telling_of_refusals(run)
 
     def serve(**path: str) -> Response:
         try:
@@ -229,6 +249,27 @@ def _read(
     return _answer_result(operation, dump, result)
 
 
+def _show_people(
+    operation: Operation,
+    dump: Callable[[Any], Any] | None,
+    database: Database,
+    identity: Any,
+    arguments: dict[str, Any],
+) -> Response:
+    """Read, and leave an entry before the answer leaves."""
+    purpose = stated_purpose()
+    with database.reading() as connection:
+        now = clock.now()
+        actor = operation.access.load(connection, identity, now)
+        result = operation.view(Look(connection, actor, now, database), **arguments)
+    payload = dump(result) if dump else result
+    people = operation.people(actor, payload) if operation.people else 0
+    if people or operation.is_of_staff:
+        with database.transaction() as session:
+            audit.record_use(operation, session, now, actor, arguments, people=people, purpose=purpose)
+    return _answer_payload(operation, payload)
+
+
 def _run_errand(
     operation: Operation,
     dump: Callable[[Any], Any] | None,
@@ -243,11 +284,14 @@ def _run_errand(
 
 
 def _answer_result(operation: Operation, dump: Callable[[Any], Any] | None, result: Any) -> Response:
-    if operation.binary:
-        return _answer_binary(operation, operation.binary, result)
-    if dump is None:
+    if dump is None and not operation.binary:
         return empty()
-    payload = dump(result)
+    return _answer_payload(operation, dump(result) if dump else result)
+
+
+def _answer_payload(operation: Operation, payload: Any) -> Response:
+    if operation.binary:
+        return _answer_binary(operation, operation.binary, payload)
     return _answer(operation, payload, encode(payload))
 
 
@@ -275,9 +319,14 @@ def _write(
             kept = idempotency.earlier_answer(work, key, request_print)
             if kept is not None:
                 return repeated(kept.body, kept.status, kept.location)
+        if operation.audited:
+            audit.watch(session)
         result = operation.view(work, **arguments)
         payload = dump(result) if dump else None
         body = encode(payload) if dump else b""
+        if operation.audited:
+            made = payload["id"] if payload and operation.status == HTTPStatus.CREATED else None
+            audit.record_use(operation, session, now, work.actor, arguments, made)
         if key is not None:
             idempotency.keep_answer(
                 work, key, request_print, operation.status, _location(operation, payload), body

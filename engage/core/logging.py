@@ -23,6 +23,7 @@ class Trace:
     started: float
     caller: Any = None
     statements: int = 0
+    address: str | None = None
 
 
 current: Final[ContextVar[Trace]] = ContextVar("current")

@@ -11,6 +11,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import fields
 
+from engage.core.arguments import MAX_PURPOSE_CHARS
 from engage.core.errors import (
     BodyTooLarge,
     ConflictingChange,
@@ -174,6 +175,10 @@ def _parameters(operation: Operation) -> list[Any]:
         text = {"type": "string", "minLength": 1, "maxLength": 255}
         found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": text,
                       "description": "同一个键重复提交只生效一次（24 小时）。The same key takes effect once within 24 hours."})  # fmt: skip
+    if operation.people:
+        text = {"type": "string", "minLength": 1, "maxLength": 2000}
+        found.append({"name": "X-Purpose", "in": "header", "required": False, "schema": text,
+                      "description": f"查看个人信息的用途，记入审计日志，至多 {MAX_PURPOSE_CHARS} 字，百分号编码（UTF-8），勿写姓名。What the personal data are read for; kept in the audit log, percent-encoded UTF-8, no names."})  # fmt: skip
     if operation.if_match:
         found.append({"name": "If-Match", "in": "header", "required": operation.if_match is not IfMatch.OPTIONAL, "schema": {"type": "string"},
                       "description": "读取时得到的 ETag，或 *。The ETag that was read, or *."})  # fmt: skip

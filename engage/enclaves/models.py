@@ -28,6 +28,7 @@ class EnclaveBranch(Base, Versioned):
     """A branch of a home county in a host city; the organisation node of kind ``enclave_branch`` carries its name."""
 
     __tablename__ = "enclave_branch"
+    audited = ("home_county_code", "host_city_code", "status")
     __table_args__ = (
         CheckConstraint("(lat IS NULL) = (lng IS NULL)", name="point_is_whole"),
         Index("ix_enclave_branch_home_county_code", "home_county_code"),
@@ -51,6 +52,7 @@ class EnclaveBranch(Base, Versioned):
 
 class EnclaveApplication(Entity):
     __tablename__ = "enclave_application"
+    audited = ("branch_id", "person_id", "state")
     __table_args__ = (
         Index(
             "uq_enclave_application_open",
@@ -78,6 +80,7 @@ class EnclaveApplication(Entity):
 
 class EnclaveParticipation(Entity):
     __tablename__ = "enclave_participation"
+    audited = ("branch_id", "person_id", "left_at")
     __table_args__ = (
         Index(
             "uq_enclave_participation_live",

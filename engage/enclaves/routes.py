@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from engage.core.audit import listed
 from engage.core.errors import NotAllowed
 from engage.core.http import Api
 from engage.core.schemas import PageQuery
@@ -107,6 +108,7 @@ def apply_to_enclave_branch(work: Work, branch_id: UUID, body: dict[str, Any]) -
 @api.operation(
     "GET", "/enclave-branches/{branch_id}/applications", access=staff, zh="驻外团组织收到的申请",
     query=EnclaveApplicationsQuery, returns=EnclaveApplicationPage, refuses=[NoSuchEnclaveBranch, NotAllowed],
+    people=listed(),
 )  # fmt: skip
 def list_enclave_applications(look: Look, branch_id: UUID, query: dict[str, Any]) -> Page:
     """List the applications to a branch, the oldest first."""
@@ -116,6 +118,7 @@ def list_enclave_applications(look: Look, branch_id: UUID, query: dict[str, Any]
 @api.operation(
     "GET", "/enclave-branches/{branch_id}/participants", access=staff, zh="驻外团组织的参与者",
     query=PageQuery, returns=EnclaveParticipantPage, refuses=[NoSuchEnclaveBranch, NotAllowed],
+    people=listed(),
 )  # fmt: skip
 def list_enclave_participants(look: Look, branch_id: UUID, query: dict[str, Any]) -> Page:
     """List who takes part in a branch."""
@@ -152,6 +155,7 @@ def list_my_enclave_branches(look: Look, query: dict[str, Any]) -> Page:
 @api.operation(
     "GET", "/enclave-applications/{application_id}", access=member, zh="查看一份加入申请",
     returns=EnclaveApplicationOut, refuses=[NoSuchEnclaveApplication],
+    people=lambda actor, application: int(application["applicant"]["id"] != actor.id),
 )  # fmt: skip
 def read_enclave_application(look: Look, application_id: UUID) -> dict[str, Any]:
     """Read an application of mine, or one that I decide."""

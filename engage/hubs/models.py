@@ -32,6 +32,7 @@ class Hub(Entity, Versioned):
     """A hub. Position in GCJ-02; ``opening_hours`` is a list of {weekday 1-7, opens, closes}."""
 
     __tablename__ = "hub"
+    audited = ("name", "kind_code", "org_id", "division_code", "county_code", "status")
     __table_args__ = (
         CheckConstraint("(lat IS NULL) = (lng IS NULL)", name="point_is_whole"),
         CheckConstraint("lat BETWEEN -90 AND 90 AND lng BETWEEN -180 AND 180", name="point_on_earth"),

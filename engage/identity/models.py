@@ -40,6 +40,7 @@ class Person(Entity):
     """Somebody known to the service. The phone number is sealed; its keyed hash finds equal numbers."""
 
     __tablename__ = "person"
+    audited = ("status",)
     __table_args__ = (
         Index("ix_person_phone_hash", "phone_hash"),
         Index(
@@ -115,6 +116,7 @@ class SigningKey(Base):
     """
 
     __tablename__ = "signing_key"
+    audited = ("kid", "algorithm", "signs_from", "verifies_until")
     kid: Mapped[str] = mapped_column(String(32), primary_key=True)
     algorithm: Mapped[TokenAlgorithm] = mapped_column(enum_column(TokenAlgorithm, "token_algorithm"))
     seed_sealed: Mapped[bytes | None]
@@ -130,6 +132,7 @@ class ApiKey(Entity):
     """
 
     __tablename__ = "api_key"
+    audited = ("public_id", "expires_at", "revoked_at", "previous_until")
     __table_args__ = (
         Index("ix_api_key_person_id_id", "person_id", "id"),
         Index("uq_api_key_public_id", "public_id", unique=True),

@@ -82,7 +82,7 @@ def refresh(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
     return tokens_of(service.refresh(errand, body["refresh_token"]), errand.settings)
 
 
-@api.operation("POST", "/auth/logout", access=member, zh="退出登录")
+@api.operation("POST", "/auth/logout", access=member, zh="退出登录", audited=True)
 def log_out(work: Work) -> None:
     """End this session; its tokens stop at once."""
     service.end_session(work, work.actor.session_id, SessionEnd.LOGGED_OUT)
@@ -94,14 +94,19 @@ def list_my_sessions(look: Look, query: dict[str, Any]) -> Page:
     return queries.list_my_sessions(look, query)
 
 
-@api.operation("DELETE", "/me/sessions", access=member, zh="退出其他全部登录")
+@api.operation("DELETE", "/me/sessions", access=member, zh="退出其他全部登录", audited=True)
 def end_my_other_sessions(work: Work) -> None:
     """End all my sessions but this one; their tokens stop at once."""
     service.end_other_sessions(work)
 
 
 @api.operation(
-    "DELETE", "/me/sessions/{session_id}", access=member, zh="退出一处登录", refuses=[NoSuchSession]
+    "DELETE",
+    "/me/sessions/{session_id}",
+    access=member,
+    zh="退出一处登录",
+    refuses=[NoSuchSession],
+    audited=True,
 )
 def end_my_session(work: Work, session_id: UUID) -> None:
     """End one of my sessions; its tokens stop at once."""

@@ -56,6 +56,7 @@ class Org(Entity, Versioned):
     """A node of the formal tree."""
 
     __tablename__ = "org"
+    audited = ("name", "kind_code", "parent_id", "division_code", "status", "established_on")
     __table_args__ = (
         Index("ix_org_parent_id_name", "parent_id", "name"),
         Index("ix_org_division_code", "division_code"),
@@ -98,6 +99,7 @@ class Cluster(Entity):
 
 class ClusterMember(Base):
     __tablename__ = "cluster_member"
+    audited = ("cluster_id", "org_id")
     __table_args__ = (Index("ix_cluster_member_org_id", "org_id"),)
     cluster_id: Mapped[UUID] = mapped_column(ForeignKey("cluster.id"), primary_key=True)
     org_id: Mapped[UUID] = mapped_column(ForeignKey("org.id"), primary_key=True)
@@ -107,6 +109,7 @@ class RoleGrant(Entity):
     """A role on a node of the tree or on one hub, from a start to an end; never changed, only ended."""
 
     __tablename__ = "role_grant"
+    audited = ("person_id", "role", "org_id", "hub_id", "starts_at", "ends_at", "ended_by")
     __table_args__ = (
         CheckConstraint("(org_id IS NULL) <> (hub_id IS NULL)", name="one_place"),
         CheckConstraint("(role = 'hub_manager') = (hub_id IS NOT NULL)", name="hub_managers_on_hubs"),
@@ -137,6 +140,7 @@ class RoleInvitation(Entity):
     """A role that waits for whoever brings the token of a one-time link; of the token only its hash is kept."""
 
     __tablename__ = "role_invitation"
+    audited = ("role", "org_id", "hub_id", "expires_at", "withdrawn_at", "accepted_at", "grant_id")
     __table_args__ = (
         CheckConstraint("(org_id IS NULL) <> (hub_id IS NULL)", name="one_place"),
         CheckConstraint("(role = 'hub_manager') = (hub_id IS NOT NULL)", name="hub_managers_on_hubs"),
@@ -171,6 +175,7 @@ class Membership(Base):
     """
 
     __tablename__ = "membership"
+    audited = ("org_id", "status")
     __table_args__ = (Index("ix_membership_org_id", "org_id"),)
     person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"), primary_key=True)
     org_id: Mapped[UUID] = mapped_column(ForeignKey("org.id"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from engage.core.audit import listed
 from engage.core.errors import NotAllowed
 from engage.core.http import Api, public
 from engage.core.schemas import PageQuery
@@ -198,6 +199,7 @@ def list_my_permissions(look: Look, query: dict[str, Any]) -> dict[str, Any]:
 
 @roles_api.operation(
     "GET", "/role-grants", access=staff, zh="谁在哪里担任什么角色", query=RoleGrantsQuery, returns=RoleGrantPage,
+    people=listed(),
 )  # fmt: skip
 def list_role_grants(look: Look, query: dict[str, Any]) -> Page:
     """List grants in force or to come, where the caller gives roles.
@@ -210,6 +212,7 @@ def list_role_grants(look: Look, query: dict[str, Any]) -> Page:
 
 @roles_api.operation(
     "GET", "/role-grants/{grant_id}", access=staff, zh="一项授权", returns=RoleGrantOut, refuses=[NoSuchRoleGrant],
+    people=lambda actor, grant: int(grant["person"]["id"] != actor.id),
 )  # fmt: skip
 def read_role_grant(look: Look, grant_id: UUID) -> dict[str, Any]:
     """Read a grant, also one that has ended."""
@@ -263,6 +266,7 @@ def invite_to_role(work: Work, body: dict[str, Any]) -> dict[str, Any]:
 
 @roles_api.operation(
     "GET", "/role-invitations", access=staff, zh="待接受的邀请", query=PageQuery, returns=RoleInvitationPage,
+    people=listed(),
 )  # fmt: skip
 def list_role_invitations(look: Look, query: dict[str, Any]) -> Page:
     """List open invitations where the caller gives roles, the oldest first."""
@@ -284,6 +288,7 @@ def withdraw_role_invitation(work: Work, invitation_id: UUID) -> None:
         NoSuchInvitation, InvitationUsed, InvitationWithdrawn, InvitationExpired, OwnInvitation, InviterLostRole, OrgNotActive,
         RoleAlreadyHeld, GrantEndsEarly, DutiesNotSeparate,
     ],
+    audited=True,
 )  # fmt: skip
 def accept_role_invitation(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     """Accept an invitation: the role is the caller's from now on."""

@@ -144,4 +144,4 @@ def test_statements_do_not_grow_with_the_rows(held, app, make):
         for number in range(30):
             state = SignUpState.WAITLISTED if number % 2 else SignUpState.APPLIED
             make.sign_up(held.activity, state=state, created_at=held.activity.created_at - timedelta(hours=9))
-    assert counts[0] == counts[1] <= 5
+    assert counts[0] == counts[1] <= 6  # the last is the entry of the audit log

@@ -7,11 +7,16 @@ import re
 
 import pytest
 from marshmallow import fields
+from sqlalchemy import JSON, LargeBinary, String
 
+import engage.tables  # noqa: F401 - every table
 from engage.app import APIS
 from engage.core import openapi
+from engage.core.audit import MAX_VALUE_CHARS
+from engage.core.db import Base
 from engage.core.http import PREFIX, Mode, Operation
 from engage.core.schemas import PAGE_LIMIT, In, PageQuery, Query
+from engage.identity.models import Person
 
 OPERATIONS = [operation for api in APIS for operation in api.operations]
 CJK = re.compile(r"[\u4e00-\u9fff]")
@@ -39,6 +44,24 @@ WITHOUT_LOCATION = {
     "create_api_key": "in the list of the caller's keys",
     "appeal_credit_entry": "with its entry, in the caller's list of entries",
 }
+
+# What says something about one person.
+OF_A_PERSON = {
+    "person", "person_id", "person_name", "applicant", "holder_name", "actor_id", "phone", "birth_on", "age", "gender", "openid",
+}  # fmt: skip
+
+# Reads that show something like it, or are files for staff, and need no entry; each with its reason.
+WITHOUT_PEOPLE = {
+    "export_participation": "figures",
+    "check_certificate": "whoever was given the code checks what its owner shows them",
+}
+
+# Tables whose rows staff do not write, or that follow from what is audited.
+NOT_AUDITED = {
+    "audit_entry", "audit_link", "audit_unsealed", "auth_session", "check_in", "cluster", "credit_settlement", "division", "feedback",
+    "hours_account", "hours_certificate", "hours_certificate_entry", "hub_kind", "idempotent_answer", "login_attempt", "message",
+    "org_kind", "org_path", "outbox", "refresh_token", "wechat_account", "wechat_token",
+}  # fmt: skip
 
 each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 
@@ -229,6 +252,47 @@ def test_personal_answers_are_not_for_shared_caches(operation):
         assert operation.cache.startswith("private")
 
 
+def test_who_shows_staff_people_declares_it(subtests):
+    """So that it is an entry of the audit log."""
+    for operation in OPERATIONS:
+        if operation.method != "GET" or operation.path.startswith("/me"):
+            continue
+        with subtests.test(operation.name):
+            paths = [path for path, _ in _fields(operation.returns)] if operation.returns else []
+            shows = [path for path in paths if path.rsplit("/", 1)[-1] in OF_A_PERSON]
+            if shows or (operation.binary and operation.is_of_staff):
+                assert operation.people or operation.name in WITHOUT_PEOPLE, shows
+            if operation.people:
+                assert operation.mode is Mode.READ
+                assert operation.cache is None
+
+
+def test_what_is_audited_has_its_entry_in_its_own_transaction(subtests):
+    for operation in OPERATIONS:
+        with subtests.test(operation.name):
+            assert operation.audited or operation.method == "GET" or not operation.is_of_staff
+            assert not operation.audited or operation.mode is Mode.WRITE
+
+
+def test_every_table_is_audited_or_has_its_reason():
+    tables = {mapper.class_.__tablename__: mapper.class_ for mapper in Base.registry.mappers}
+    silent = {name for name, model in tables.items() if not hasattr(model, "audited")}
+    assert silent == NOT_AUDITED
+    for name, model in tables.items():
+        columns = model.__table__.columns
+        for shown in getattr(model, "audited", ()):
+            assert shown not in OF_A_PERSON - {"person_id"}, (name, shown)
+            assert not isinstance(columns[shown].type, JSON | LargeBinary), (name, shown)
+            assert (
+                not isinstance(columns[shown].type, String)
+                or (columns[shown].type.length or 0) <= MAX_VALUE_CHARS
+            )
+    assert Person.audited == ("status",)
+
+
 def test_exceptions_are_still_needed():
     names = {operation.name for operation in OPERATIONS}
-    assert WITHOUT_IF_MATCH.keys() | WITHOUT_KEY.keys() | WITHOUT_LOCATION.keys() <= names
+    assert (
+        WITHOUT_PEOPLE.keys() | WITHOUT_IF_MATCH.keys() | WITHOUT_KEY.keys() | WITHOUT_LOCATION.keys()
+        <= names
+    )

@@ -68,6 +68,7 @@ class Project(Entity, Versioned):
     """
 
     __tablename__ = "project"
+    audited = ("name", "org_id", "status", "daily_limit", "weekly_limit")
     __table_args__ = (
         Index("uq_project_name", "name", unique=True),
         Index("ix_project_org_id", "org_id"),
@@ -97,6 +98,26 @@ class Activity(Entity, Versioned):
     """
 
     __tablename__ = "activity"
+    audited = (
+        "title",
+        "project_id",
+        "org_id",
+        "hub_id",
+        "starts_at",
+        "ends_at",
+        "sign_up_opens_at",
+        "sign_up_closes_at",
+        "capacity",
+        "waitlist_capacity",
+        "admission_mode",
+        "overlap",
+        "members_only",
+        "min_age",
+        "max_age",
+        "service_minutes",
+        "presence_percent",
+        "status",
+    )
     __table_args__ = (
         CheckConstraint("capacity >= 1", name="capacity_positive"),
         CheckConstraint("taken BETWEEN 0 AND capacity", name="taken_within_capacity"),

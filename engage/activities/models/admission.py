@@ -57,6 +57,7 @@ class Pool(Base):
     """
 
     __tablename__ = "activity_pool"
+    audited = ("name", "audience", "capacity", "overflow_rank")
     __table_args__ = (
         CheckConstraint("position BETWEEN 1 AND 16", name="position_in_mask"),
         CheckConstraint("capacity >= 0", name="capacity_not_negative"),
@@ -86,6 +87,7 @@ class LotteryDraw(Base):
     """
 
     __tablename__ = "lottery_draw"
+    audited = ("commitment", "public_source", "draws_at", "drawn_at")
     __table_args__ = (
         CheckConstraint("first_time_weight BETWEEN 1 AND 10", name="first_time_weight_in_range"),
         CheckConstraint("(drawn_at IS NULL) = (seed IS NULL)", name="seed_shown_when_drawn"),

@@ -35,6 +35,7 @@ class CreditEntry(Entity):
     """
 
     __tablename__ = "credit_entry"
+    audited = ("sign_up_id", "rule", "points", "withdrawn_at")
     __table_args__ = (
         Index("uq_credit_entry_sign_up_id_rule", "sign_up_id", "rule", unique=True),
         Index("ix_credit_entry_person_id_fades_at", "person_id", "fades_at"),
@@ -66,6 +67,7 @@ class CreditAppeal(Entity):
     """A person's objection to an entry, once, decided by the level above the activity's own staff."""
 
     __tablename__ = "credit_appeal"
+    audited = ("entry_id", "state")
     __table_args__ = (
         Index("uq_credit_appeal_entry_id", "entry_id", unique=True),
         Index("ix_credit_appeal_state_id", "state", "id"),

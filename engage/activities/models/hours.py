@@ -64,6 +64,7 @@ class HoursEntry(Entity):
     """
 
     __tablename__ = "hours_entry"
+    audited = ("activity_id", "person_id", "kind", "minutes", "reverses_id")
     __table_args__ = (
         CheckConstraint("minutes > 0", name="minutes_positive"),
         CheckConstraint("from_at < until_at", name="from_before_until"),

@@ -70,6 +70,7 @@ class SignUp(Base):
     """
 
     __tablename__ = "sign_up"
+    audited = ("activity_id", "person_id", "state")
     __table_args__ = (
         Index("uq_sign_up_id", "id", unique=True),
         Index(

@@ -33,6 +33,7 @@ from engage.activities.schemas.attendance import (
 )
 from engage.activities.service import check_in as service
 from engage.activities.service import codes, feedback, rosters, uploads
+from engage.core.audit import listed
 from engage.core.errors import ConflictingChange, NotAllowed
 from engage.core.http import Api, Mode
 from engage.core.schemas import PageQuery
@@ -89,7 +90,7 @@ def check_out(look: Look, activity_id: UUID, body: dict[str, Any]) -> dict[str, 
 
 @api.operation(
     "GET", "/activities/{activity_id}/roster", access=staff, zh="下载签到名单（离线用）", query=RosterQuery, returns=RosterOut,
-    refuses=[NoSuchActivity, NotAllowed],
+    refuses=[NoSuchActivity, NotAllowed], people=listed("entries"),
 )  # fmt: skip
 def read_roster(look: Look, activity_id: UUID, query: dict[str, Any]) -> dict[str, Any]:
     """Read what a phone needs to check people in without signal.

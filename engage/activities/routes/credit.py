@@ -24,6 +24,7 @@ from engage.activities.schemas.credit import (
     StaffAppealPage,
 )
 from engage.activities.service import credit as service
+from engage.core.audit import listed
 from engage.core.errors import NotAllowed
 from engage.core.http import Api
 from engage.core.schemas import PageQuery
@@ -70,8 +71,9 @@ def appeal_credit_entry(work: Work, credit_entry_id: UUID, body: dict[str, Any])
 
 
 @api.operation(
-    "GET", "/credit-appeals", access=staff, zh="待我处理的申诉", query=AppealsQuery, returns=StaffAppealPage
-)
+    "GET", "/credit-appeals", access=staff, zh="待我处理的申诉", query=AppealsQuery, returns=StaffAppealPage,
+    people=listed(),
+)  # fmt: skip
 def list_credit_appeals(look: Look, query: dict[str, Any]) -> Page:
     """List the appeals that the caller decides, by default those that are open, the oldest first."""
     return queries.list_appeals(look, query)

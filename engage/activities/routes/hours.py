@@ -18,6 +18,7 @@ from engage.activities.queries import hours as queries
 from engage.activities.schemas.activity import ReasonIn
 from engage.activities.schemas.hours import ActivityHoursPage, MakeUpIn, MyHoursPage, StaffHoursEntryOut
 from engage.activities.service import hours as service
+from engage.core.audit import listed
 from engage.core.errors import NotAllowed
 from engage.core.http import Api
 from engage.core.schemas import PageQuery
@@ -47,7 +48,7 @@ def list_my_hours(look: Look, query: dict[str, Any]) -> dict[str, Any]:
 
 @api.operation(
     "GET", "/activities/{activity_id}/hours", access=staff, zh="活动的在场与时长", query=PageQuery, returns=ActivityHoursPage,
-    refuses=[NoSuchActivity, NotAllowed],
+    refuses=[NoSuchActivity, NotAllowed], people=listed(),
 )  # fmt: skip
 def list_activity_hours(look: Look, activity_id: UUID, query: dict[str, Any]) -> Page:
     """List how long people were there and which hours they have, or why none."""

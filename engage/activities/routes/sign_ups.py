@@ -50,6 +50,7 @@ from engage.activities.schemas.sign_up import (
 from engage.activities.service import by_staff, imports, offers
 from engage.activities.service import excuse as excuses
 from engage.activities.service import sign_up as service
+from engage.core.audit import listed, rows
 from engage.core.errors import ConflictingChange, NotAllowed
 from engage.core.http import Api, Binary, Mode
 from engage.identity.caller import claimed, member
@@ -145,7 +146,7 @@ def list_my_sign_ups(look: Look, query: dict[str, Any]) -> Page:
 
 @api.operation(
     "GET", "/activities/{activity_id}/sign-ups", access=staff, zh="报名名单", query=SignUpsQuery, returns=StaffSignUpPage,
-    refuses=[NoSuchActivity, NotAllowed],
+    refuses=[NoSuchActivity, NotAllowed], people=listed(),
 )  # fmt: skip
 def list_sign_ups(look: Look, activity_id: UUID, query: dict[str, Any]) -> Page:
     """List who signed up, with answers."""
@@ -155,6 +156,7 @@ def list_sign_ups(look: Look, activity_id: UUID, query: dict[str, Any]) -> Page:
 @api.operation(
     "GET", "/activities/{activity_id}/sign-ups/export", access=staff, zh="导出报名名单（CSV）", query=SignUpExportQuery,
     binary=Binary("text/csv", "sign-ups.csv", "报名编号,姓名,性别,年龄,状态,候补位次,名次,出勤,…"), refuses=[NoSuchActivity, NotAllowed],
+    people=rows,
 )  # fmt: skip
 def export_sign_ups(look: Look, activity_id: UUID, query: dict[str, Any]) -> bytes:
     """Export who signed up, with answers, as CSV for a spreadsheet.

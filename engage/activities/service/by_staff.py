@@ -32,6 +32,7 @@ from engage.activities.service import admission
 from engage.activities.service.review import accept, is_undecided
 from engage.activities.service.rules import read_rules_now
 from engage.activities.service.sign_up import Profile, joining_of, let_in, no_room, warnings_of
+from engage.core import audit
 from engage.identity.errors import NoSuchPerson
 from engage.identity.models import Person, PersonStatus
 from engage.messages import service as messages
@@ -131,6 +132,7 @@ def cancel_for(work: Work, activity_id: UUID, sign_up_id: UUID, reason: str) -> 
         if work.now >= activity.ends_at:
             raise ActivityOver
         admission.end(work, sign_up_id, CancelCause.STAFF, reason)
+        audit.changed(work, "sign_up", sign_up_id, before={"state": state}, after={"state": "cancelled"})
         _tell_ended(work, activity, person_id, reason)
     return sign_ups.sign_up_for_staff(work, sign_up_id)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import exists, insert, select, update
 
-from engage.core import ids
+from engage.core import audit, ids
 from engage.core.db import upserting
 from engage.enclaves.access import application_to_decide, is_open, visible_branches
 from engage.enclaves.errors import (
@@ -170,6 +170,8 @@ def _decide(work: Work, application_id: UUID, state: ApplicationState, reason: s
     )
     if applicant_id is None:
         raise AlreadyDecided
+    before = {"state": ApplicationState.SUBMITTED}
+    audit.changed(work, "enclave_application", application_id, before=before, after={"state": state})
     return applicant_id
 
 

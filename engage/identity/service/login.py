@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, delete, or_, select, update
 
+from engage.core import audit
 from engage.core.crypto import sha256
 from engage.core.db import upserting
 from engage.identity.access import refuse_inactive
@@ -136,7 +137,9 @@ def _open_session(work: Work, code: str, account: WeChatSession, device: str | N
     )
     if completed is None:  # we were so slow that another request took over, and it was quicker
         raise LoginInProgress
-    return LogIn(OpenSession(person_id, session.id, token), is_new, read_me(work, person_id))
+    opened = OpenSession(person_id, session.id, token)
+    audit.record(work.session, work.now, "log_in_with_wechat", actor=opened)
+    return LogIn(opened, is_new, read_me(work, person_id))
 
 
 def _person_of(work: Work, account: WeChatSession) -> tuple[UUID, bool]:

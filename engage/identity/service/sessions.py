@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select, update
 
+from engage.core import audit
 from engage.core.crypto import keyed_hash, sha256, url_token
 from engage.core.errors import DomainError
 from engage.identity.access import refuse_inactive
@@ -107,6 +108,8 @@ def _rotate(work: Work, token: str) -> OpenSession | DomainError:
         since = row.created_at.isoformat()
         tell(work, row.person_id, Notice.SESSION_STOLEN, row.id, logged_in_at=since)
         log.warning("refresh token reused", extra={"fields": {"session": str(row.id)}})
+        of_thief = OpenSession(row.person_id, row.id, token)
+        audit.record(work.session, work.now, "refresh", actor=of_thief, result=RefreshTokenReused.code)
         return RefreshTokenReused()
     return OpenSession(row.person_id, row.id, successor)
 

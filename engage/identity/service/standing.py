@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import update
 
+from engage.core import audit
 from engage.identity.errors import NoSuchPerson
 from engage.identity.models import AuthSession, Person, PersonStatus
 
@@ -34,6 +35,7 @@ def set_standing(work: Work, person_id: UUID, status: PersonStatus, reason: str)
     )
     if not found.rowcount:  # type: ignore[attr-defined]
         raise NoSuchPerson
+    audit.changed(work, "person", person_id, before={}, after={"status": status})
     if status is not PersonStatus.ACTIVE:
         work.session.execute(
             update(AuthSession)

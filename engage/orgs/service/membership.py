@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
 
+from engage.core import audit
 from engage.identity.errors import NoSuchPerson
 from engage.identity.models import Person, PersonStatus
 from engage.orgs.access import Permission, org_to_manage, permitted
@@ -68,6 +69,10 @@ def end_membership(work: Work, org_id: UUID, person_id: UUID) -> None:
 
     """
     org_to_manage(work, org_id)
-    work.session.execute(
-        delete(Membership).where(Membership.person_id == person_id, Membership.org_id == org_id)
+    gone = work.session.scalar(
+        delete(Membership)
+        .where(Membership.person_id == person_id, Membership.org_id == org_id)
+        .returning(Membership.status)
     )
+    if gone is not None:
+        audit.changed(work, "membership", person_id, before={"status": gone}, after={"status": None})

@@ -1,0 +1,1 @@
+"""The chain over the audit log, and reading it."""
