@@ -76,11 +76,17 @@ STAFF = """
     read_role_grant           PO      hidden
     end_role                  PO      hidden
     withdraw_role_invitation  PO      hidden
+    rotate_api_key            -       hidden
 """
 # Lists of what is the caller's: open to all staff, empty for most.
 OWN_LISTS = ("read_participation", "export_participation", "list_credit_appeals", "list_role_grants", "list_role_invitations")  # fmt: skip
 # About the whole installation, wherever the role is held; officers and secretaries only from the root of a tree.
-WHOLE = {"read_integrity": "PA"}
+WHOLE = {
+    "read_integrity": "PA",
+    "list_audit_entries": "PL",
+    "export_audit_entries": "PL",
+    "create_api_key": "POASH",
+}
 # Not for staff: the same answer whatever the role. The object is somebody else's where it is hidden.
 HIDDEN = {
     "read_my_sign_up", "accept_offer", "excuse_myself", "read_my_feedback", "read_my_certificate", "download_certificate",

@@ -31,7 +31,10 @@ def keys() -> None:
 
 @keys.command("list", short_help="列出签名密钥 · List the signing keys.")
 def list_keys() -> None:
-    """列出签名密钥 · List the signing keys, oldest first, with what each does now."""
+    """列出签名密钥 · List the signing keys, oldest first, with what each does now: signs, will sign, verifies until, retired.
+
+    engage keys list
+    """
     settings = _settings()
     with database_at_head(settings) as database, database.reading() as connection:
         every = keys_of(rows_of(connection), settings).values()

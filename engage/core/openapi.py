@@ -176,7 +176,7 @@ def _parameters(operation: Operation) -> list[Any]:
         found.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": text,
                       "description": "同一个键重复提交只生效一次（24 小时）。The same key takes effect once within 24 hours."})  # fmt: skip
     if operation.people:
-        text = {"type": "string", "minLength": 1, "maxLength": 2000}
+        text = {"type": "string", "maxLength": 2000}
         found.append({"name": "X-Purpose", "in": "header", "required": False, "schema": text,
                       "description": f"查看个人信息的用途，记入审计日志，至多 {MAX_PURPOSE_CHARS} 字，百分号编码（UTF-8），勿写姓名。What the personal data are read for; kept in the audit log, percent-encoded UTF-8, no names."})  # fmt: skip
     if operation.if_match:
