@@ -91,7 +91,7 @@ WHOLE = {
 HIDDEN = {
     "read_my_sign_up", "accept_offer", "excuse_myself", "read_my_feedback", "read_my_certificate", "download_certificate",
     "check_certificate", "appeal_credit_entry", "withdraw_enclave_application", "mark_message_read", "accept_role_invitation",
-     "read_cluster",
+    "read_cluster", "end_my_session", "revoke_api_key",
 }  # fmt: skip
 
 # What is shown in place of a token is no good here.
