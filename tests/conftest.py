@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was collected alone from now on: to look through ten thousand tests for garbage again and again is an eighth of the run."""
+    """Leave what was collected alone from now on: to look through thousands of tests for garbage again and again is an eighth of the run."""
     gc.collect()
     gc.freeze()
 
