@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask, Response, request
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import MapAdapter
 
 import engage.activities.routes
 import engage.api_keys.routes
@@ -41,12 +42,16 @@ from engage.core.errors import (
     MethodNotAllowed,
     NoSuchAddress,
 )
-from engage.core.replies import compress, problem_response, this_request
+from engage.core.replies import Answer, compress, problem_response, this_request
 from engage.identity import caller
 from engage.wechat.gateway import WeChatGateway
 from engage.wechat.tokens import DatabaseTokenStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask import Request
+
     from engage.core.http import Api
 
 APIS: Final[tuple[Api, ...]] = (
@@ -67,6 +72,22 @@ _MAX_FORM_FIELDS: Final = 100
 log = logging.getLogger("engage.request")
 
 
+class Service(Flask):
+    """Flask without what it finds out anew for each request and what is never so here: hosts, subdomains, redirects, coroutines."""
+
+    response_class = Answer
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return what finds the operation of an address. It makes no addresses of other hosts, so it need not know this one."""
+        if request is None:
+            return None
+        return MapAdapter(self.url_map, "", request.root_path, "", request.scheme, request.path, request.method)
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a view or a hook as it is."""
+        return func
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the WSGI application for some settings (by default those of the environment).
 
@@ -76,7 +97,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or Settings.from_env()
     json_logging.configure(settings.log_level)
-    app = Flask("engage", static_folder=None)
+    app = Service("engage", static_folder=None)
+    app.url_map.merge_slashes = False
     app.config.update(
         MAX_CONTENT_LENGTH=settings.body_limit_bytes,
         MAX_FORM_PARTS=_MAX_FORM_FIELDS,

@@ -328,3 +328,12 @@ def test_bad_keys_are_refused(operation, caller):
             json=openapi.example(operation.body),
             headers={"Idempotency-Key": key},
         )
+
+
+def test_an_address_is_taken_as_it_is_written(client):
+    for path in ("//v1/activities", "/v1//activities", "/nowhere", "/v1/activities/../hubs"):
+        answer = client.get(path, headers={"Host": "elsewhere.example"})
+        assert answer.status_code == 404, path
+        assert answer.json["code"] == "no_such_address"
+        assert "Location" not in answer.headers
+    assert client.get("/v1/activities/").status_code == 200

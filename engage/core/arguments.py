@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
 import orjson
-from flask import request
+from flask import current_app, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
@@ -26,6 +26,8 @@ from engage.core.replies import JSON, this_request
 from engage.core.schemas import issues_of, read_id
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Request
 
     from engage.core.http import Operation
@@ -108,9 +110,9 @@ def _body(schema: type[In], issues: list[Issue]) -> dict[str, Any]:
         raise UnsupportedMediaType
     given = sent(asked)
     if given == b"{}":  # most of those who press a button
-        values, found = _read_nothing(schema)
+        values, found, copied = _read_nothing(schema)
         issues += found
-        return deepcopy(values)
+        return copied(values)
     try:
         data = orjson.loads(given)
     except orjson.JSONDecodeError:
@@ -119,9 +121,12 @@ def _body(schema: type[In], issues: list[Issue]) -> dict[str, Any]:
 
 
 @cache
-def _read_nothing(schema: type[In]) -> tuple[dict[str, Any], tuple[Issue, ...]]:
+def _read_nothing(schema: type[In]) -> tuple[dict[str, Any], tuple[Issue, ...], Callable[[Any], dict[str, Any]]]:
+    """Return what an empty object means, what is wrong with it, and how to copy the former."""
     issues: list[Issue] = []
-    return _load(schema, {}, issues), tuple(issues)
+    values = _load(schema, {}, issues)
+    is_plain = all(value is None or isinstance(value, (str, int, float)) for value in values.values())
+    return values, tuple(issues), dict if is_plain else deepcopy
 
 
 def sent(asked: Request) -> bytes:
@@ -129,7 +134,7 @@ def sent(asked: Request) -> bytes:
     kept: bytes | None = asked.environ.get(_SENT)
     if kept is not None:
         return kept
-    length, most = asked.content_length, asked.max_content_length
+    length, most = asked.content_length, current_app.config["MAX_CONTENT_LENGTH"]
     if length is None:
         whole = asked.get_data()
     elif most is not None and length > most:

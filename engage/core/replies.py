@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Response, request
@@ -13,7 +14,9 @@ from engage.core.logging import current
 from engage.core.wire import encode
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
     from flask import Request
+    from werkzeug.datastructures import Headers
 
     from engage.core.errors import DomainError
 
@@ -21,6 +24,16 @@ JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
 _GZIP_FROM_BYTES: Final = 1024
 _GZIP_LEVEL: Final = 5
+
+
+class Answer(Response):
+    """An answer whose headers are sent as they were set: its bytes are here, so its length is among them."""
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        """Return the headers; only those of an answer without a body are looked through."""
+        if self.status_code in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            return super().get_wsgi_headers(environ)
+        return self.headers
 
 
 def this_request() -> Request:
@@ -32,7 +45,7 @@ def this_request() -> Request:
 
 def empty() -> Response:
     """Return success without a body."""
-    response = Response(status=204)
+    response = Answer(status=204)
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -54,7 +67,7 @@ def answered(
     media_type: str = JSON,
 ) -> Response:
     """Return a body, JSON unless said otherwise; with ``cache_control`` under an ETag, and 304 when the client has these very bytes."""
-    response = Response(body, status, content_type=media_type)
+    response = Answer(body, status, content_type=media_type)
     add = response.headers.add  # to set one looks through all there are
     if location:
         add("Location", location)
@@ -95,7 +108,7 @@ def problem_response(error: DomainError) -> Response:
     """Return the RFC 9457 answer for a refusal."""
     spoken = language()
     body = encode(error.problem(spoken, current.get().request_id))
-    response = Response(body, error.status, content_type=PROBLEM)
+    response = Answer(body, error.status, content_type=PROBLEM)
     response.headers.add("Cache-Control", "no-store")
     response.headers.add("Content-Language", spoken)
     if error.retry_after is not None:

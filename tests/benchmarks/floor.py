@@ -109,7 +109,9 @@ class Floor:
 
     def _known(self, values: dict[str, Any]) -> Any:
         """The caller, read fresh: an active account and a live session."""
-        row = self._db.run(sql.CALLER, values)[0]
+        return self._live(self._db.run(sql.CALLER, values)[0])
+
+    def _live(self, row: Any) -> Any:
         if row[4] != "active" or row[5] is not None or self._db.at(row[6]) <= datetime.now(UTC):
             raise Unauthorised
         return row
@@ -199,8 +201,10 @@ class Floor:
         }  # fmt: skip
 
     def _sign_up(self, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        self._known(values)
-        why, sign_up_id, state, created_at, turn, clash_id, clash = self._db.admit(values)
+        *met, clash_id, clash = self._live(self._db.run(sql.MEETS, values)[0])[7:]
+        if met[0] is None and met[1] is None:
+            met = self._db.admit(values)
+        why, sign_up_id, state, created_at, turn = met
         if why is not None:
             return self._refused(why)
         return "200 OK", {

@@ -1,7 +1,8 @@
 """The floor's databases: one driver connection for each thread, and the statements written by hand.
 
 Reads are the very statements that the service sends (``sql.py``). Writes are as few and as short as the rules of the
-service and its triggers allow: a sign-up is the caller and one more statement, as in the service.
+service and its triggers allow. The caller and what they would meet are read at once, as in the service: a repetition and a
+refusal are that one statement, a sign-up is one more.
 """
 
 from __future__ import annotations
@@ -55,34 +56,37 @@ JOIN activity elsewhere ON elsewhere.id = other.activity_id
 WHERE here.id = :activity AND other.state IN ('confirmed', 'offered') AND other.activity_id <> :activity
 AND elsewhere.status = 'published' LIMIT 1
 """
-# What they have, what they got, or why they got nothing: one statement, as a transaction of its own.
+# Who calls and, beside it, what they have or why they would get nothing; and where else they have a place.
+MEETS = f"""
+WITH mine AS ({_MINE}), clash AS ({_CLASH}), met AS (
+    SELECT NULL AS why, mine.* FROM mine
+    UNION ALL SELECT {_WHY}, NULL, NULL, NULL, NULL FROM activity
+    WHERE id = :activity AND NOT ({_TAKES}) AND NOT EXISTS (SELECT 1 FROM mine)
+)
+{CALLER.partition("FROM")[0]}, met.*, clash.id, clash.title
+FROM person JOIN auth_session ON auth_session.person_id = person.id LEFT JOIN met ON true LEFT JOIN clash ON true
+WHERE person.id = :person AND auth_session.id = :session
+"""
+# What they got, or what they met after all: one statement, as a transaction of its own.
 ADMIT = f"""
-WITH mine AS ({_MINE}), clash AS ({_CLASH}), place AS (
+WITH mine AS ({_MINE}), place AS (
     SELECT id, {_STATE} AS state, waiting + 1 AS turn, starts_at, ends_at FROM activity
     WHERE {_TAKES} AND NOT EXISTS (SELECT FROM mine) FOR NO KEY UPDATE
 ), entry AS (
     INSERT INTO sign_up ({_COLUMNS})
     SELECT :id, :activity, :person, state, '{{}}', starts_at, ends_at, :now, :now FROM place RETURNING id
-), got AS (
-    SELECT NULL AS why, entry.id, state, CAST(:now AS timestamptz), CASE WHEN state = 'waitlisted' THEN turn END FROM entry, place
-    UNION ALL SELECT NULL, id, state, created_at, turn FROM mine
-    UNION ALL SELECT {_WHY}, NULL, NULL, NULL, NULL FROM activity
-    WHERE id = :activity AND NOT EXISTS (SELECT FROM mine) AND NOT EXISTS (SELECT FROM place)
 )
-SELECT got.*, clash.id, clash.title FROM got LEFT JOIN clash ON true
+SELECT NULL AS why, entry.id, state, CAST(:now AS timestamptz), CASE WHEN state = 'waitlisted' THEN turn END FROM entry, place
+UNION ALL SELECT NULL, id, state, created_at, turn FROM mine
+UNION ALL SELECT {_WHY}, NULL, NULL, NULL, NULL FROM activity
+WHERE id = :activity AND NOT EXISTS (SELECT FROM mine) AND NOT EXISTS (SELECT FROM place)
 """
-ADMIT_SQLITE = (
-    f"SELECT NULL, mine.*, clash.* FROM ({_MINE}) mine LEFT JOIN ({_CLASH}) clash ON true",
-    f"""
-    SELECT clash.* FROM activity LEFT JOIN ({_CLASH}) clash ON true WHERE {_TAKES}
-    """,
-    f"""
-    INSERT INTO sign_up ({_COLUMNS}) SELECT :id, :activity, :person, {_STATE}, '{{}}', starts_at, ends_at, :now, :now
-    FROM activity WHERE {_TAKES} RETURNING NULL, id, state, created_at,
-    CASE WHEN state = 'waitlisted' THEN (SELECT waiting + 1 FROM activity WHERE id = :activity) END
-    """,
-    f"SELECT {_WHY}, NULL, NULL, NULL, NULL, NULL, NULL FROM activity WHERE id = :activity",
-)
+ADMIT_SQLITE = f"""
+INSERT INTO sign_up ({_COLUMNS}) SELECT :id, :activity, :person, {_STATE}, '{{}}', starts_at, ends_at, :now, :now
+FROM activity WHERE {_TAKES} RETURNING NULL, id, state, created_at,
+CASE WHEN state = 'waitlisted' THEN (SELECT waiting + 1 FROM activity WHERE id = :activity) END
+"""
+MISSED_SQLITE = f"SELECT {_WHY}, NULL, NULL, NULL, NULL FROM activity WHERE id = :activity"
 LOCK = (
     "SELECT title, starts_at FROM activity WHERE id = :activity AND status = 'published' AND starts_at > :now"
 )
@@ -212,13 +216,9 @@ class Sqlite:
         return self._connection().execute(statement, values).fetchall()
 
     def admit(self, values: dict[str, Any]) -> Any:
-        """Look first without the queue of writers: a repetition and a refusal need not wait in it."""
-        mine, chance, insert, why = ADMIT_SQLITE
-        rows = self.run(mine, values)
-        if not rows and (clash := self.run(chance, values)):
-            with self.alone():
-                rows = [(*row, *clash[0]) for row in self.run(insert, values)]
-        return (rows or self.run(why, values))[0]
+        with self.alone():
+            rows = self.run(ADMIT_SQLITE, values)
+        return (rows or self.run(MISSED_SQLITE, values))[0]
 
     @contextmanager
     def writing(self, values: dict[str, Any]) -> Iterator[list[Any]]:

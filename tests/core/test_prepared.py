@@ -128,7 +128,7 @@ def test_more_than_one_row_is_not_none_or_one(database):
         Prepared(two).one_or_none(connection, {})
 
 
-def test_a_connection_keeps_few_statements_and_those_used_last(database):
+def test_a_connection_keeps_few_statements_and_those_prepared_last(database):
     statements = [Prepared(select(literal(f"{number}").label(f"n{number}"))) for number in range(60)]
     with database.reading() as connection:
         for _ in range(2):

@@ -120,7 +120,8 @@ def sign_up_claimed(look: Look, activity_id: UUID, given: list[dict[str, Any]] |
     facts = outcome.facts
     if facts is not None and facts.status in PUBLIC and _are_those_of(rules, facts) and not outcome.missed:
         _refuse_closed(facts, look.now)
-        joining_of(look, rules, member, given or [])
+        check_eligible(look, rules, member)
+        check_answers(rules.questions, given or [])
         raise no_room(facts, look.now)
     return sign_up(look, activity_id, given)
 
