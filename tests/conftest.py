@@ -248,11 +248,12 @@ def make(database: Database, app: Flask) -> Factory:
 
 @pytest.fixture
 def as_user(app: Flask, make: Factory) -> Callable[..., ContractClient]:
-    """Return a client that is logged in as a person."""
+    """Return a client that is logged in as a person who, unless asked otherwise, has just shown their second factor."""
 
-    def log_in(person_id, language: str = "zh") -> ContractClient:
+    def log_in(person_id, language: str = "zh", *, privileged: bool = True) -> ContractClient:
         client = app.test_client()
-        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {make.access_token(person_id)}"
+        token = make.access_token(person_id, privileged=privileged)
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
         client.environ_base["HTTP_ACCEPT_LANGUAGE"] = language
         return client
 

@@ -33,11 +33,19 @@ from engage.core.db import Base, Database
 from engage.enclaves.models import EnclaveBranch
 from engage.hubs.models import Hub
 from engage.identity.caller import issue_access_token
-from engage.identity.models import ApiKey, AuthSession, Gender, Person
+from engage.identity.models import (
+    ApiKey,
+    AuthSession,
+    Gender,
+    Person,
+    SecondFactor,
+    second_factor_purpose,
+)
 from engage.identity.tokens.api_keys import NewKey, new_key
 from engage.orgs.models import Membership, MembershipStatus, Org, OrgPath, Role, RoleGrant
 
 _serial = itertools.count(1)
+SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 
 class OneTransaction:
@@ -80,6 +88,7 @@ class Factory:
         )
 
     def session(self, person_id: UUID, **values: Any) -> AuthSession:
+        """A log-in in which the second factor was shown, good for longer than any test; ``privileged_until=None`` for one without."""
         now = clock.now()
         return self.add(
             AuthSession(
@@ -87,15 +96,33 @@ class Factory:
                     "person_id": person_id,
                     "created_at": now,
                     "expires_at": now + timedelta(days=30),
+                    "privileged_until": now + timedelta(days=365),
                     **values,
                 }
             )
         )
 
-    def access_token(self, person_id: UUID) -> str:
-        session = self.session(person_id)
+    def access_token(self, person_id: UUID, *, privileged: bool = True) -> str:
+        session = self.session(person_id, **({} if privileged else {"privileged_until": None}))
         with self._app.app_context():
             return issue_access_token(person_id, session.id, timedelta(days=365))
+
+    def second_factor(self, person: Person, **values: Any) -> SecondFactor:
+        """A factor that counts; its secret is ``SECRET``."""
+        now = clock.now()
+        keyring = self._app.extensions["engage.settings"].keyring
+        return self.add(
+            SecondFactor(
+                **{
+                    "person_id": person.id,
+                    "secret_sealed": keyring.seal(SECRET, second_factor_purpose(person.id)),
+                    "begun_at": now,
+                    "confirmed_at": now,
+                    "last_step": 0,
+                    **values,
+                }
+            )
+        )
 
     def api_key(self, person: Person, made: NewKey | None = None, **values: Any) -> ApiKey:
         """A key for figures, good from anywhere for 90 days."""

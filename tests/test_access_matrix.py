@@ -1,7 +1,8 @@
 """Every operation × every role × where the role is held: what the table below says, and nothing else.
 
 The object stands at a township. ``own`` is a role there, ``above`` at its county, ``below`` at one of its branches, ``beside`` at the
-township next to it, ``county`` in another county; ``expired`` and ``suspended`` are held there and do not count.
+township next to it, ``county`` in another county; ``expired`` and ``suspended`` are held there and do not count. ``unprivileged`` is
+held there too, in a session in which no second factor was shown; in all others one was.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from engage.identity.models import PersonStatus
 from engage.orgs.models import Role, RoleInvitation
 
 OPERATIONS = {operation.name: operation for api in APIS for operation in api.operations}
-POSITIONS = ("own", "below", "beside", "above", "county", "expired", "suspended")
+POSITIONS = ("own", "below", "beside", "above", "county", "expired", "suspended", "unprivileged")
 LETTERS = {
     "P": Role.PLATFORM_ADMIN, "O": Role.OFFICER, "A": Role.ANALYST, "S": Role.BRANCH_SECRETARY, "H": Role.HUB_MANAGER,
     "D": Role.DELEGATE, "I": Role.INSPECTOR, "L": Role.AUDITOR,
@@ -94,6 +95,9 @@ HIDDEN = {
     "read_cluster", "end_my_session", "revoke_api_key",
 }  # fmt: skip
 
+# The callers have no second factor to show, renew codes of or remove.
+OF_A_FACTOR = {"open_privileged_session", "renew_recovery_codes", "remove_second_factor"}
+
 # What is shown in place of a token is no good here.
 LOGGED_OUT = {"log_in_with_wechat", "refresh"}
 
@@ -106,14 +110,23 @@ def _staff_table() -> dict[str, tuple[str, str]]:
 TABLE = _staff_table()
 
 
-def expected(operation: Operation, letter: str, position: str) -> str:  # noqa: PLR0911 - a line for each table
-    """Return what the tables say: yes, refused (403) or hidden (404)."""
+def expected(operation: Operation, letter: str, position: str) -> str:
+    """Return ``told``, and that whoever has not shown the second factor is told so where it is needed."""
+    if position != "unprivileged":
+        return told(operation, letter, position)
+    return "unprivileged" if operation.access.needs_privilege else told(operation, letter, "own")
+
+
+def told(operation: Operation, letter: str, position: str) -> str:  # noqa: PLR0911 - a line for each table
+    """Return what the tables say: yes, refused (403), unprivileged (403: show your second factor, or enrol one) or hidden (404)."""
     name = operation.name
     if operation.access.name != "staff":
         if position == "suspended" and operation.access.name in ("member", "guest"):
             return "refused"
         if name == "read_enclave_application":
             return "yes" if letter in "POS" and position in ("own", "above") else "hidden"
+        if name in OF_A_FACTOR:
+            return "unprivileged"
         return "nobody" if name in LOGGED_OUT else "hidden" if name in HIDDEN else "yes"
     if position in ("none", "expired", "suspended"):
         return "refused"
@@ -184,7 +197,7 @@ def _build(make: Factory) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
             place = {"hub": hubs[at]} if letter == "H" else {"org": nodes[at]}
             ends = {"ends_at": now} if position == "expired" else {}
             make.grant(who, LETTERS[letter], **place, **ends)
-        return f"Bearer {make.access_token(who.id)}"
+        return f"Bearer {make.access_token(who.id, privileged=position != 'unprivileged')}"
 
     callers = {(letter, position): caller(letter, position) for letter in LETTERS for position in POSITIONS}
     return ids, callers | {("-", "none"): caller("-", "none")}
@@ -211,6 +224,8 @@ def send(city, app, database, monkeypatch) -> Callable[[Operation, str], str]:
         assert answer.status_code < 500, (operation.name, answer.text)
         if answer.status_code == 404 and answer.json["code"] == "no_draw":
             return "yes"  # the activity was reached
+        if answer.status_code == 403 and answer.json["code"] == "second_factor_missing":
+            return "unprivileged"
         return {401: "nobody", 403: "refused", 404: "hidden"}.get(answer.status_code, "yes")
 
     return send
@@ -244,7 +259,7 @@ def _request(operation: Operation, ids: dict[str, Any]) -> dict[str, Any]:
 def test_every_operation_of_staff_is_in_the_table():
     staff = {name for name, operation in OPERATIONS.items() if operation.access.name == "staff"}
     assert staff == {*TABLE, *OWN_LISTS, *WHOLE, "decide_credit_appeal"}
-    assert set(OPERATIONS) >= HIDDEN
+    assert set(OPERATIONS) >= HIDDEN | OF_A_FACTOR
 
 
 def test_each_cell_of_the_matrix(city, send, capsys):

@@ -106,6 +106,24 @@ def test_what_staff_do_a_member_may_not(each, send, world):
     each(_open_to("staff"), check)
 
 
+def test_what_needs_the_second_factor_is_refused_without_it(each, send, make):
+    """Staff who may, but have not shown it: they are told whether to show one or to enrol one."""
+    top, needing = make.org(), [operation for operation in OPERATIONS if operation.access.needs_privilege]
+    without, enrolled = make.staff(Role.PLATFORM_ADMIN, org=top), make.staff(Role.PLATFORM_ADMIN, org=top)
+    make.second_factor(enrolled)
+    tokens = {
+        "second_factor_missing": make.access_token(without.id, privileged=False),
+        "second_factor_required": make.access_token(enrolled.id, privileged=False),
+    }
+
+    def check(operation):
+        for code, token in tokens.items():
+            answer = send(operation, f"Bearer {token}")
+            assert (answer.status_code, answer.json["code"]) == (403, code)
+
+    each(needing, check)
+
+
 def test_staff_of_another_tree_reach_nothing_here(each, send, make):
     """The highest role, held elsewhere, opens no object of this tree."""
     elsewhere = make.staff(Role.PLATFORM_ADMIN, org=make.org(name="外市团委"))

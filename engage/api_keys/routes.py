@@ -10,7 +10,7 @@ from engage.api_keys.schemas import ApiKeyIn, ApiKeyPage, ApiKeyRotationIn, NewA
 from engage.core.http import Api
 from engage.core.schemas import PageQuery
 from engage.identity.caller import member
-from engage.orgs.caller import staff_in_person
+from engage.orgs.caller import staff_privileged
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -28,7 +28,7 @@ def list_my_api_keys(look: Look, query: dict[str, Any]) -> Page:
 
 
 @api.operation(
-    "POST", "/me/api-keys", access=staff_in_person, zh="新建 API 密钥", body=ApiKeyIn, returns=NewApiKeyOut, status=201,
+    "POST", "/me/api-keys", access=staff_privileged, zh="新建 API 密钥", body=ApiKeyIn, returns=NewApiKeyOut, status=201,
     refuses=[ScopeNotYours, TooManyApiKeys],
 )  # fmt: skip
 def create_api_key(work: Work, body: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def create_api_key(work: Work, body: dict[str, Any]) -> dict[str, Any]:
 
 
 @api.operation(
-    "POST", "/me/api-keys/{key_id}/rotation", access=staff_in_person, zh="轮换 API 密钥", body=ApiKeyRotationIn,
+    "POST", "/me/api-keys/{key_id}/rotation", access=staff_privileged, zh="轮换 API 密钥", body=ApiKeyRotationIn,
     returns=NewApiKeyOut, refuses=[NoSuchApiKey, ApiKeyRevoked, ScopeNotYours],
 )  # fmt: skip
 def rotate_api_key(work: Work, key_id: UUID, body: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from engage.audit.schemas import AuditEntriesQuery, AuditEntryPage, AuditExportQ
 from engage.core.audit import listed, rows
 from engage.core.errors import NotAllowed
 from engage.core.http import Api, Binary
-from engage.orgs.caller import staff
+from engage.orgs.caller import staff, staff_privileged
 
 if TYPE_CHECKING:
     from engage.core.db import Look
@@ -36,7 +36,7 @@ def list_audit_entries(look: Look, query: dict[str, Any]) -> Page:
 
 
 @api.operation(
-    "GET", "/audit/entries/export", access=staff, zh="导出审计日志（CSV）", query=AuditExportQuery,
+    "GET", "/audit/entries/export", access=staff_privileged, zh="导出审计日志（CSV）", query=AuditExportQuery,
     binary=Binary("text/csv", "audit.csv", "编号,时间,操作人,代其操作的密钥,会话,操作,…"), refuses=[NotAllowed], people=rows,
 )  # fmt: skip
 def export_audit_entries(look: Look, query: dict[str, Any]) -> bytes:

@@ -125,6 +125,7 @@ def _run(place: DemoFolder, children: Children, asked: Event, port: int, wechat_
     database = Database(settings)
     try:
         _fill(place, database, say)
+        build.renew_second_factors(database, clock.now())
         open_house = build.open_house(database, clock.now())
     finally:
         database.dispose()

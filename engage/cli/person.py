@@ -13,7 +13,7 @@ from engage.core import logging as json_logging
 from engage.core.config import Settings
 from engage.core.db import Nobody, Work
 from engage.identity.models import PersonStatus
-from engage.identity.service import set_standing
+from engage.identity.service import reset_second_factor, set_standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +29,11 @@ _COMMANDS: Final = {
 }
 
 
-@click.group(short_help="停用、注销、恢复账号 · Suspend, close or restore an account.")
+@click.group(
+    short_help="停用、注销、恢复账号，重置二次验证 · Suspend, close, restore an account; reset a second factor."
+)
 def person() -> None:
-    """停用、注销、恢复账号 · Suspend, close or restore an account.
+    """停用、注销、恢复账号，重置二次验证 · Suspend, close or restore an account; reset its second factor.
 
     What somebody holds in activities to come goes to whoever is next; what has been stays. Their sessions end at once. Each may be repeated.
     """
@@ -84,6 +86,24 @@ def restore(person_id: UUID, reason: str) -> None:
     with database_at_head(_settings()) as database, database.transaction() as session:
         _set(session, database.settings, person_id, PersonStatus.ACTIVE, reason)
     click.echo(f"已恢复 restored: {person_id}")
+
+
+@person.command("reset-second-factor", short_help="重置二次验证 · Reset a second factor.")
+@_about_someone
+def reset_factor(person_id: UUID, reason: str) -> None:
+    """重置二次验证 · Forget the second factor of PERSON_ID, who has lost phone and recovery codes; they enrol anew. Make sure that it is they who ask.
+
+    No session of theirs is privileged any more, and a message tells them.
+
+    engage person reset-second-factor 0199f0c2-… --reason "本人到场，核验身份证"
+    """
+    with database_at_head(_settings()) as database, database.transaction() as session:
+        audit.watch(session)
+        work = Work(session, Nobody(), clock.now(), database.settings)
+        was_there = reset_second_factor(work, person_id)
+        command = "command person reset-second-factor"
+        audit.record(session, work.now, command, kind="people", about=[person_id], purpose=reason)
+    click.echo(f"已重置 reset: {person_id}" if was_there else f"没有启用 has none: {person_id}")
 
 
 def _stop(person_id: UUID, status: PersonStatus, reason: str) -> None:

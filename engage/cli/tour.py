@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 from engage.core import clock
+from engage.demo.people import SECOND_FACTOR_SECRET
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,7 +32,7 @@ def tour(api: str, wechat: str, open_house: UUID, now: datetime) -> str:
     today = clock.shanghai_day(now)
     return _TOUR.format(
         api=api, wechat=wechat, open_house=open_house, json=_JSON, near=_NEAR,
-        first=today - timedelta(days=60), last=_end_of_month(today),
+        first=today - timedelta(days=60), last=_end_of_month(today), secret=SECOND_FACTOR_SECRET,
     )  # fmt: skip
 
 
@@ -44,6 +45,8 @@ API={api}/v1 WX={wechat}/__fake__ NO_PROXY=127.0.0.1 no_proxy=127.0.0.1; export 
 pick() {{ python3 -c 'import functools, json, sys; print(functools.reduce(lambda d, k: d[int(k) if k.isdigit() else k], sys.argv[1:], json.load(sys.stdin)))' "$@"; }}
 show() {{ python3 -m json.tool --no-ensure-ascii; }}
 login() {{ curl -s $API/auth/wechat/login {json} -d '{{"code": "'$(curl -s -X POST $WX/users/$1/login-code | pick code)'"}}' | pick access_token; }}
+totp() {{ python3 -c 'import base64, hmac, struct, sys, time; h = hmac.digest(base64.b32decode("{secret}"), struct.pack(">Q", int(time.time()) // 30 + int(sys.argv[1])), "sha1"); print("%06d" % ((int.from_bytes(h[h[19] & 15:][:4], "big") & 0x7FFFFFFF) % 1000000))' $1; }}
+privilege() {{ for STEP in -1 0 1; do curl -sf $API/me/privileged-session {json} -d '{{"code": "'$(totp $STEP)'"}}' -H "Authorization: Bearer $1" && echo && return; done; }}
 
 echo "1. 青年：登录，看附近的青年之家和活动，报名 · A youth logs in, looks around, signs up"
 YOUTH=$(login youth)
@@ -74,4 +77,20 @@ OFFICER=$(login officer)
 curl -s -X POST $API/enclave-applications/$APPLICATION/approval -H "Authorization: Bearer $OFFICER" | show
 curl -s $API/me/enclave-branches -H "Authorization: Bearer $MIGRANT" | show
 curl -s -X DELETE $API/enclave-branches/$BRANCH/participation -H "Authorization: Bearer $MIGRANT"
+
+echo "5. 团市委：输入动态验证码后邀请一位站点负责人，本人登录后接受，再结束 · The city shows a code, invites a hub manager, who accepts after log-in; the role is ended"
+CHIEF=$(login chief)
+privilege $CHIEF
+HUB=$(curl -s "$API/hubs?{near}&radius_m=2000&limit=1" | pick items 0 id)
+LINK=$(curl -s $API/role-invitations {json} -d '{{"role": "hub_manager", "hub_id": "'$HUB'", "reason": "站点新负责人"}}' -H "Authorization: Bearer $CHIEF" | pick token)
+GRANT=$(curl -s $API/role-invitations/acceptance {json} -d '{{"token": "'$LINK'"}}' -H "Authorization: Bearer $YOUTH" | pick id)
+curl -s $API/me/roles -H "Authorization: Bearer $YOUTH" | show
+curl -s $API/role-grants/$GRANT/end {json} -d '{{"reason": "导览结束"}}' -H "Authorization: Bearer $CHIEF" | show
+
+echo "6. 统计人员：新建一个只读统计的密钥，脚本使用，再撤销 · Ops makes a key that reads figures, a script uses it, it is revoked"
+privilege $OPS
+MADE=$(curl -s $API/me/api-keys {json} -d '{{"name": "月报脚本", "scopes": ["read_figures"], "valid_days": 90}}' -H "Authorization: Bearer $OPS")
+KEY=$(echo "$MADE" | pick key)
+curl -s "$API/statistics/participation?from=$(date +%F)&to=$(date +%F)&by=county" -H "Authorization: Bearer $KEY" | show
+curl -s -X DELETE $API/me/api-keys/$(echo "$MADE" | pick id) -H "Authorization: Bearer $OPS"
 """

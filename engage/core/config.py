@@ -72,6 +72,8 @@ class Settings:
     access_token_minutes: int = 15
     refresh_token_days: int = 30
     session_days: int = 180
+    second_factor: bool = True
+    privileged_minutes: int = 15
     trusted_proxies: int = 0
     wechat_api_base: str = "https://api.weixin.qq.com"
     wechat_appid: str = ""
@@ -126,6 +128,10 @@ class Settings:
     @property
     def session_life(self) -> timedelta:
         return timedelta(days=self.session_days)
+
+    @property
+    def privileged_life(self) -> timedelta:
+        return timedelta(minutes=self.privileged_minutes)
 
     @cached_property
     def keyring(self) -> Keyring:
@@ -259,6 +265,8 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "access_token_minutes": _whole(1, 1440),
     "refresh_token_days": _whole(1, 365),
     "session_days": _whole(1, 3650),
+    "second_factor": _flag,
+    "privileged_minutes": _whole(1, 60),
     "trusted_proxies": _whole(0, 10),
     "wechat_api_base": _http_base,
     "wechat_appid": _text,
@@ -325,6 +333,8 @@ def _check_production(settings: Settings) -> None:
     for name in ("data_keys", "wechat_appid", "wechat_secret"):
         if not getattr(settings, name):
             raise SettingsError(f"{_variable(name)}: production needs it")
+    if not settings.second_factor:
+        raise SettingsError("ENGAGE_SECOND_FACTOR: production needs it; leave it on")
     if urlsplit(settings.wechat_api_base).scheme != "https":
         raise SettingsError("ENGAGE_WECHAT_API_BASE: production needs https")
     if settings.public_url and urlsplit(settings.public_url).scheme != "https":

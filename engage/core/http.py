@@ -35,9 +35,13 @@ _FOR_THEMSELVES: Final = frozenset({"public", "anyone", "guest", "member"})
 
 
 class Access(Protocol):
-    """Who may call. ``identify`` looks at the request only; ``load`` may ask the database."""
+    """Who may call. ``identify`` looks at the request only; ``load`` may ask the database.
+
+    ``needs_privilege``: only in a session in which the second factor was shown a short while ago.
+    """
 
     name: str
+    needs_privilege: bool
     refusals: tuple[type[DomainError], ...]
 
     def identify(self) -> Any: ...
@@ -48,6 +52,7 @@ class _Public:
     """Open to all; a token is not even looked at."""
 
     name = "public"
+    needs_privilege = False
     refusals: tuple[type[DomainError], ...] = ()
 
     def identify(self) -> None:

@@ -45,8 +45,11 @@ branches, read participation figures. Errors are RFC 9457 problems; branch on `c
 coordinates are GCJ-02 unless `coord_type=wgs84`. Lists are cursor-paged. A `PUT` may be repeated; a creating
 `POST` may be repeated under one `Idempotency-Key`.
 """
+_NEEDS_PRIVILEGE: Final = "需要二次验证：先 `POST /me/privileged-session`。Needs the second factor: `POST /me/privileged-session` first."
 # Parameters of a path that are no ids.
 _SAMPLES: Final = {"code": "140524", "verification_code": "K7QF-2M4X-AB3D-EFGH-JKLM-NPQR"}
+# OpenAPI 3.1: names of what a scheme other than OAuth must bring along.
+_PRIVILEGED: Final = "privileged_session"
 _SERVER: Final = "https://engage.example.cn"
 
 
@@ -145,7 +148,7 @@ def _describe(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": f"{operation.zh} · {english.rstrip('.')}",
-        "description": more or f"{operation.zh}。\n\n{english}",
+        "description": _description(operation, english, more),
         "tags": [operation.tag],
         "security": [] if operation.access.name == "public" else _security(operation),
         "parameters": _parameters(operation),
@@ -157,9 +160,15 @@ def _describe(operation: Operation) -> dict[str, Any]:
     return described
 
 
+def _description(operation: Operation, english: str, more: str) -> str:
+    text = more or f"{operation.zh}。\n\n{english}"
+    return f"{text}\n\n{_NEEDS_PRIVILEGE}" if operation.access.needs_privilege else text
+
+
 def _security(operation: Operation) -> list[dict[str, list[str]]]:
     optional = operation.access.name in ("anyone", "guest")
-    return [{"bearer": []}, {}] if optional else [{"bearer": []}]
+    needed = [_PRIVILEGED] if operation.access.needs_privilege else []
+    return [{"bearer": needed}, {}] if optional else [{"bearer": needed}]
 
 
 def _parameters(operation: Operation) -> list[Any]:

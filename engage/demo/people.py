@@ -13,7 +13,14 @@ from engage.core.crypto import keyed_hash
 from engage.core.imports import data_rows
 from engage.demo import draw
 from engage.hubs.models import Hub
-from engage.identity.models import PHONE_PURPOSE, Gender, Person, WeChatAccount
+from engage.identity.models import (
+    PHONE_PURPOSE,
+    Gender,
+    Person,
+    SecondFactor,
+    WeChatAccount,
+    second_factor_purpose,
+)
 from engage.orgs.models import Membership, MembershipStatus, Org, Role
 from engage.orgs.service import grant_role
 from engage.regions.models import county_of
@@ -33,6 +40,9 @@ _LEAGUE_MAX_AGE: Final = 28  # members leave the League when they turn 29
 _DAYS_IN_EVERY_MONTH: Final = 28
 _JOINED_DAYS_AGO: Final = 400
 
+# Everybody can read it: the second factor of the demo's staff, who are invented, in a database that only `engage demo` makes.
+SECOND_FACTOR_SECRET: Final = "DEMOONLYDEMOONLYDEMOONLYDEMOONLY"  # noqa: S105
+_STAFF: Final = ("chief", "officer", "ops", "manager")
 # Who stands behind the names under which the fake of WeChat lets the tour log in.
 NAMED: Final[Mapping[str, str]] = {
     "youth": "P0000172",  # of 陵川县, lives in 城区
@@ -165,6 +175,34 @@ def _grant_roles(session: Session, people: Mapping[str, Resident], since: dateti
     )
     for key, role, org_id, hub in grants:
         grant_role(session, since, people[key].id, role, reason="演示数据", org_id=org_id, hub_id=hub)
+
+
+def enrol_staff(session: Session, settings: Settings, now: datetime) -> None:
+    """Give the staff of the demo a second factor whose secret is known; who has one keeps it.
+
+    Raises:
+        ValueError: this is no demo.
+
+    """
+    if settings.is_production:
+        raise ValueError("a secret that everybody knows protects nobody")
+    openids = [openid_of(settings.wechat_appid, key) for key in _STAFF]
+    staff = session.scalars(
+        select(WeChatAccount.person_id)
+        .join(Person, Person.id == WeChatAccount.person_id)
+        .outerjoin(SecondFactor, SecondFactor.person_id == Person.id)
+        .where(WeChatAccount.openid.in_(openids), Person.is_synthetic, SecondFactor.person_id.is_(None))
+    ).all()
+    session.add_all(
+        SecondFactor(
+            person_id=person_id,
+            secret_sealed=settings.keyring.seal(SECOND_FACTOR_SECRET, second_factor_purpose(person_id)),
+            begun_at=now,
+            confirmed_at=now,
+            last_step=0,
+        )
+        for person_id in staff
+    )
 
 
 def read_people(session: Session, settings: Settings, now: datetime) -> dict[str, Resident]:

@@ -23,11 +23,14 @@ from engage.identity.errors import (
     AccountClosed,
     AccountSuspended,
     ApiKeyNotTaken,
+    SecondFactorMissing,
+    SecondFactorRequired,
     SessionEnded,
     TokenExpired,
     TokenInvalid,
 )
 from engage.identity.models import AuthSession, Person
+from engage.identity.queries import has_second_factor
 from engage.identity.tokens.api_keys import PREFIX
 from engage.identity.tokens.signing import Key, SigningKeys
 
@@ -96,6 +99,7 @@ class Member:
     current_code: str | None
     scopes: frozenset[str] | None = None
     key_id: UUID | None = None
+    privileged_until: datetime | None = None
 
 
 def install(app: Flask, settings: Settings, database: Database) -> None:
@@ -208,6 +212,7 @@ class _Anyone:
     """Everybody; a token is optional, but a bad one is refused rather than ignored."""
 
     name = "anyone"
+    needs_privilege = False
     refusals: tuple[type[DomainError], ...] = (TokenInvalid, TokenExpired, ApiKeyNotTaken)
 
     def identify(self) -> Identity | None:
@@ -217,7 +222,7 @@ class _Anyone:
         return Visitor(identity.person_id if identity else None)
 
 
-_WHO: Final = (
+_WHO: Final[tuple[Any, ...]] = (
     Person.id,
     AuthSession.id,
     Person.name,
@@ -227,6 +232,7 @@ _WHO: Final = (
     Person.status,
     AuthSession.ended_at,
     AuthSession.expires_at,
+    AuthSession.privileged_until,
 )
 _MEMBER: Final = Prepared(
     select(*_WHO)
@@ -258,11 +264,26 @@ def _member_of(row: tuple[Any, ...] | None, now: datetime) -> Member:
     """
     if row is None:
         raise SessionEnded
-    person_id, session_id, name, birth_on, hometown_code, current_code, status, ended_at, expires_at = row
+    person_id, session_id, name, birth_on, hometown, current, status, ended_at, expires_at, until = row
     refuse_inactive(status)
     if ended_at is not None or expires_at <= now:
         raise SessionEnded
-    return Member(person_id, session_id, name, birth_on, hometown_code, current_code)
+    return Member(person_id, session_id, name, birth_on, hometown, current, None, None, until)
+
+
+def require_privilege(actor: Member, db: Connection | Session, now: datetime) -> None:
+    """Refuse whoever has not shown their second factor in this session a short while ago. Only a refusal costs a statement.
+
+    Raises:
+        SecondFactorRequired: they have one.
+        SecondFactorMissing: they have none.
+
+    """
+    if actor.privileged_until is not None and actor.privileged_until > now:
+        return
+    settings: Settings = current_app.extensions["engage.settings"]
+    if settings.second_factor:
+        raise SecondFactorRequired if has_second_factor(db, actor.id) else SecondFactorMissing
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,10 +308,14 @@ class Claim:
         return {"person_id": self.id, "session_id": self.session_id}
 
 
+PRIVILEGE_REFUSALS: Final[tuple[type[DomainError], ...]] = (SecondFactorRequired, SecondFactorMissing)
+
+
 class _Member:
     """A person who has logged in, whose account is active and whose session has not ended."""
 
     name = "member"
+    needs_privilege = False
     refusals: tuple[type[DomainError], ...] = (
         NotLoggedIn,
         TokenInvalid,
@@ -319,10 +344,23 @@ class _Claimed(_Member):
         return Claim(identity.person_id, identity.session_id)
 
 
+class _PrivilegedMember(_Member):
+    """A member who has just shown their second factor."""
+
+    needs_privilege = True
+    refusals: tuple[type[DomainError], ...] = (*_Member.refusals, *PRIVILEGE_REFUSALS)
+
+    def load(self, db: Connection | Session, identity: Identity, now: datetime) -> Member:
+        actor = super().load(db, identity, now)
+        require_privilege(actor, db, now)
+        return actor
+
+
 class _Guest:
     """Everybody, for answers with personal parts: nobody, or a member in full, never somebody whose session ended."""
 
     name = "guest"
+    needs_privilege = False
     refusals: tuple[type[DomainError], ...] = tuple(
         refusal for refusal in _Member.refusals if refusal is not NotLoggedIn
     )
@@ -336,5 +374,6 @@ class _Guest:
 
 anyone: Final = _Anyone()
 member: Final = _Member()
+member_privileged: Final = _PrivilegedMember()
 claimed: Final = _Claimed()
 guest: Final = _Guest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engage.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorised
+from engage.core.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unauthorised
 
 
 class TokenInvalid(Unauthorised):
@@ -52,6 +52,71 @@ class ApiKeyNotTaken(Forbidden):
 class ApiKeyReadsOnly(Forbidden):
     code = "api_key_reads_only"
     zh, en = "API 密钥只能读取，不能修改。", "API keys may read, not change anything."
+
+
+class SecondFactorRequired(Forbidden):
+    code = "second_factor_required"
+    zh, en = (
+        "此操作需要二次验证，请先输入动态验证码或恢复码。",
+        "This needs your second factor: show a code first (POST /me/privileged-session).",
+    )
+
+
+class SecondFactorMissing(Forbidden):
+    code = "second_factor_missing"
+    zh, en = (
+        "此操作需要二次验证，您尚未启用，请先启用。",
+        "This needs a second factor and you have none; enrol one first (POST /me/second-factor).",
+    )
+
+
+class SecondFactorEnrolled(Conflict):
+    code = "second_factor_enrolled"
+    zh, en = (
+        "二次验证已启用；如需更换，请先移除。",
+        "You have a second factor already; to replace it, remove it first.",
+    )
+
+
+class SecondFactorNotBegun(Conflict):
+    code = "second_factor_not_begun"
+    zh, en = (
+        "没有待确认的二次验证，或已超过 {minutes} 分钟，请重新开始。",
+        "Nothing waits for confirmation, or it was begun more than {minutes} minutes ago; begin again.",
+    )
+
+
+class SecondFactorCodeWrong(Forbidden):
+    code = "second_factor_code_wrong"
+    zh, en = (
+        "验证码不正确，还可尝试 {left} 次。请检查手机时间是否准确。",
+        "The code is wrong; tries left: {left}. Check that the clock of your phone is right.",
+    )
+
+
+class SecondFactorCodeUsed(Conflict):
+    code = "second_factor_code_used"
+    zh, en = (
+        "验证码已用过，请等待下一个动态验证码，或使用另一个恢复码。",
+        "This code was used before; wait for the next one, or take another recovery code.",
+    )
+
+
+class SecondFactorLocked(DomainError):
+    status = 429
+    code = "second_factor_locked"
+    zh, en = (
+        "验证码多次错误，暂停输入，请在 {minutes} 分钟后重试，或联系管理员重置。",
+        "Too many wrong codes; try again in {minutes} minutes, or ask an administrator to reset your second factor.",
+    )
+
+
+class WeChatProofRefused(Invalid):
+    code = "wechat_proof_refused"
+    zh, en = (
+        "无法确认是您本人的微信：凭证无效、过期、已使用或属于他人，请重新登录微信。",
+        "WeChat does not confirm that it is you: the code is unknown, expired, used or somebody else's; call wx.login again.",
+    )
 
 
 class NoSuchSession(NotFound):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from engage.identity.errors import WeChatAccountBlocked as AccountBlockedByWeChat
-from engage.identity.errors import WeChatCodeRefused, WeChatPhoneCodeRefused
+from engage.identity.errors import WeChatCodeRefused, WeChatPhoneCodeRefused, WeChatProofRefused
 from engage.wechat.errors import WeChatAccountBlocked, WeChatError, WeChatUserActionNeeded, refusal_for
 
 if TYPE_CHECKING:
@@ -28,6 +28,20 @@ def exchange_code(gateway: WeChatGateway, code: str) -> WeChatSession:
 
     """
     return _ask(lambda: gateway.code_to_session(code), WeChatCodeRefused)
+
+
+def prove_account(gateway: WeChatGateway, code: str, openid: str | None) -> None:
+    """Make sure that a code of ``wx.login`` was made just now by a person's own WeChat account.
+
+    Raises:
+        WeChatProofRefused: unknown, expired, used, or somebody else's.
+        WeChatAccountBlocked: WeChat has restricted the account.
+        WeChatUnavailable: WeChat cannot be reached or is busy.
+        WeChatNotConfigured: WeChat refuses our credentials.
+
+    """
+    if openid is None or _ask(lambda: gateway.code_to_session(code), WeChatProofRefused).openid != openid:
+        raise WeChatProofRefused
 
 
 def phone_number(gateway: WeChatGateway, code: str, openid: str | None) -> str:

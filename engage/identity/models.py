@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engage.core.config import TokenAlgorithm
@@ -16,6 +16,7 @@ from engage.core.db import Base, Entity, enum_column
 PHONE_PURPOSE: Final = "person.phone"
 MAX_DEVICE_CHARS: Final = 40
 MAX_KEY_NAME_CHARS: Final = 60
+BEGUN_FOR: Final = timedelta(minutes=30)  # so long a second factor waits for its first code
 _CHINA: Final = "+86"
 _LONG_NUMBER: Final = 8
 
@@ -34,6 +35,12 @@ class PersonStatus(StrEnum):
 class SessionEnd(StrEnum):
     LOGGED_OUT = "logged_out"
     REFRESH_REUSED = "refresh_reused"
+
+
+class SecondFactorState(StrEnum):
+    NONE = "none"
+    BEGUN = "begun"  # waits for its first code
+    ENROLLED = "enrolled"
 
 
 class Person(Entity):
@@ -95,6 +102,7 @@ class AuthSession(Entity):
     device: Mapped[str | None] = mapped_column(String(MAX_DEVICE_CHARS))
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[SessionEnd | None] = mapped_column(enum_column(SessionEnd, "session_end"))
+    privileged_until: Mapped[datetime | None]  # the second factor was shown in this session
 
 
 class RefreshToken(Base):
@@ -153,6 +161,37 @@ class ApiKey(Entity):
     revoked_at: Mapped[datetime | None]
 
 
+class SecondFactor(Base):
+    """What a person shows beside their log-in: a TOTP secret, sealed under ``second_factor_purpose``. It counts once its first code was shown.
+
+    ``last_step`` is the time step of the newest code that was taken; no code of it or before it is taken again (RFC 6238, 5.2).
+    """
+
+    __tablename__ = "second_factor"
+    audited = ("confirmed_at", "locked_until")
+    __table_args__ = (
+        CheckConstraint("confirmed_at IS NULL OR last_step IS NOT NULL", name="confirmed_by_a_code"),
+    )
+    person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"), primary_key=True)
+    secret_sealed: Mapped[bytes]
+    begun_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+    last_step: Mapped[int | None] = mapped_column(BigInteger)
+    failures: Mapped[int] = mapped_column(default=0, server_default="0")  # wrong codes one after another
+    locked_until: Mapped[datetime | None]
+
+
+class RecoveryCode(Base):
+    """A code for somebody whose phone is lost, by its SHA-256; good once, and only beside the factor."""
+
+    __tablename__ = "recovery_code"
+    person_id: Mapped[UUID] = mapped_column(
+        ForeignKey("second_factor.person_id", ondelete="CASCADE"), primary_key=True
+    )
+    code_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    used_at: Mapped[datetime | None]
+
+
 class LoginAttempt(Base):
     """A WeChat code by its hash, so that a repeated log-in within a minute has the same outcome."""
 
@@ -176,6 +215,11 @@ def mask_phone(e164: str) -> str:
 def signing_key_purpose(kid: str) -> str:
     """Return the purpose under which the bytes of a signing key are sealed."""
     return f"signing-key:{kid}"
+
+
+def second_factor_purpose(person_id: UUID) -> str:
+    """Return the purpose under which the secret of a person's second factor is sealed: it opens in nobody else's row."""
+    return f"second-factor:{person_id}"
 
 
 # The first word that a User-Agent contains names the device. Tablets before phones, Android before the Linux it names too.

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, bindparam, func, select
+from sqlalchemy import and_, bindparam, exists, func, select
 from sqlalchemy.orm import aliased
 
 from engage.core.paging import Page, Pager, beyond
-from engage.identity.models import PHONE_PURPOSE, AuthSession, Person, WeChatAccount, mask_phone
+from engage.identity.models import (
+    BEGUN_FOR,
+    PHONE_PURPOSE,
+    AuthSession,
+    Person,
+    RecoveryCode,
+    SecondFactor,
+    SecondFactorState,
+    WeChatAccount,
+    mask_phone,
+)
 from engage.regions.models import Division
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy.orm import Session
 
     from engage.core.db import Context
 
@@ -80,6 +92,45 @@ def openid_of(look: Context, person_id: UUID) -> str | None:
         .order_by(WeChatAccount.linked_at.desc())
         .limit(1)
     )
+
+
+def has_second_factor(db: Connection | Session, person_id: UUID) -> bool:
+    """Say whether a person has a second factor that counts."""
+    enrolled = exists().where(SecondFactor.person_id == person_id, SecondFactor.confirmed_at.is_not(None))
+    return bool(db.scalar(select(enrolled)))
+
+
+def read_second_factor(look: Context) -> dict[str, Any]:
+    """Return how it stands with the caller's second factor, and until when this session is privileged. One statement."""
+    left = select(func.count()).where(
+        RecoveryCode.person_id == SecondFactor.person_id, RecoveryCode.used_at.is_(None)
+    )
+    row = look.db.execute(
+        select(
+            SecondFactor.begun_at,
+            SecondFactor.confirmed_at,
+            SecondFactor.locked_until,
+            left.scalar_subquery().label("left"),
+        ).where(SecondFactor.person_id == look.actor.id)
+    ).one_or_none()
+    return {
+        "state": _state(look, row),
+        "enrolled_at": row.confirmed_at if row else None,
+        "recovery_codes_left": row.left if row else 0,
+        "locked_until": _ahead(look, row.locked_until if row else None),
+        "privileged_until": _ahead(look, look.actor.privileged_until),
+    }
+
+
+def _state(look: Context, row: Any) -> SecondFactorState:
+    if row is not None and row.confirmed_at is not None:
+        return SecondFactorState.ENROLLED
+    waits = row is not None and row.begun_at > look.now - BEGUN_FOR
+    return SecondFactorState.BEGUN if waits else SecondFactorState.NONE
+
+
+def _ahead(look: Context, instant: datetime | None) -> datetime | None:
+    return instant if instant is not None and instant > look.now else None
 
 
 def live_sessions(look: Context) -> tuple[ColumnElement[bool], ...]:

@@ -17,12 +17,14 @@ from engage.core.schemas import (
     In,
     Inner,
     Instant,
+    Listed,
     Out,
     Text,
     Whole,
     page_of,
 )
-from engage.identity.models import MAX_DEVICE_CHARS, Gender
+from engage.identity.models import MAX_DEVICE_CHARS, Gender, SecondFactorState
+from engage.identity.tokens.second_factor import MAX_CODE_CHARS, RECOVERY_CODES
 from engage.regions.schemas import DivisionCode, RegionRefOut
 
 if TYPE_CHECKING:
@@ -141,3 +143,83 @@ class SessionOut(Out):
 
 
 SessionPage = page_of(SessionOut, "SessionPage")
+
+
+class SecondFactorIn(In):
+    wechat_code = Text(
+        128,
+        pattern="[!-~]+",
+        required=True,
+        metadata={
+            "example": "021ByuFs0fNXie1T5lJs0IwBFs0ByuF1",
+            "description": "刚刚由 wx.login 得到的 code，证明是本人的微信 · a code that wx.login has just given, which proves that it is you",
+        },
+    )
+
+
+class SecondFactorSecretOut(Out):
+    """Shown this once. ``otpauth_uri`` is what an authenticator app reads from a QR code; ``secret`` is for typing."""
+
+    secret = Text(64, required=True, metadata={"example": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"})
+    otpauth_uri = Text(
+        1000,
+        required=True,
+        metadata={
+            "example": "otpauth://totp/engage:%E6%9D%8E%E6%99%93?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=engage"
+        },
+    )
+    expires_at = Instant(required=True, metadata={"example": "2026-10-01T15:31:00+08:00"})
+
+
+class SecondFactorCodeIn(In):
+    code = Text(
+        MAX_CODE_CHARS,
+        6,
+        pattern="[0-9A-Za-z -]+",
+        required=True,
+        metadata={
+            "example": "492039",
+            "description": "六位动态验证码或恢复码 · six digits of the authenticator, or a recovery code",
+        },
+    )
+
+
+class TotpIn(In):
+    code = Text(
+        MAX_CODE_CHARS,
+        6,
+        pattern="[0-9 ]+",
+        required=True,
+        metadata={
+            "example": "492039",
+            "description": "六位动态验证码 · six digits of the authenticator",
+        },
+    )
+
+
+class RecoveryCodesOut(Out):
+    """Shown this once; each is good once."""
+
+    recovery_codes = Listed(
+        Text(19, 19, metadata={"example": "K7QF-2M4X-AB3D-EFGH"}), RECOVERY_CODES, required=True
+    )
+
+
+class PrivilegedSessionOut(Out):
+    privileged_until = Instant(required=True, metadata={"example": "2026-10-01T15:16:00+08:00"})
+
+
+class SecondFactorConfirmedOut(RecoveryCodesOut, PrivilegedSessionOut):
+    """The recovery codes, shown this once; and the session is privileged, for a code was shown."""
+
+
+class SecondFactorOut(Out):
+    """``locked_until``: until then no code is taken. ``privileged_until`` is that of this session."""
+
+    state = Choice(SecondFactorState, required=True, metadata={"example": "enrolled"})
+    enrolled_at = Instant(required=True, allow_none=True, metadata={"example": "2026-10-01T15:01:00+08:00"})
+    recovery_codes_left = Whole(0, RECOVERY_CODES, required=True, metadata={"example": 9})
+    locked_until = Instant(required=True, allow_none=True, metadata={"example": None})
+    privileged_until = Instant(
+        required=True, allow_none=True, metadata={"example": "2026-10-01T15:16:00+08:00"}
+    )

@@ -51,12 +51,20 @@ class MessageKind(StrEnum):
     ENCLAVE_APPLICATION_APPROVED = "enclave_application_approved"
     ENCLAVE_APPLICATION_REJECTED = "enclave_application_rejected"
     SESSION_STOLEN = "session_stolen"
+    SECOND_FACTOR_ENROLLED = "second_factor_enrolled"
+    SECOND_FACTOR_REMOVED = "second_factor_removed"
+    SECOND_FACTOR_RESET = "second_factor_reset"
+    SECOND_FACTOR_LOCKED = "second_factor_locked"
+    RECOVERY_CODE_USED = "recovery_code_used"
+    RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
 
     @property
     def subject(self) -> SubjectKind:
         """What the message is about, so that a client can open it."""
         if self is MessageKind.SESSION_STOLEN:
             return SubjectKind.SESSION
+        if self.value.startswith(("second_factor", "recovery")):
+            return SubjectKind.ACCOUNT
         return SubjectKind.BRANCH if self.value.startswith("enclave") else SubjectKind.ACTIVITY
 
     @property
@@ -69,6 +77,7 @@ class SubjectKind(StrEnum):
     ACTIVITY = "activity"
     BRANCH = "branch"
     SESSION = "session"
+    ACCOUNT = "account"  # the reader's own
 
 
 # Values are put in when a message is read, in the reader's language; those named ``…_at`` are ISO 8601 instants.
@@ -188,6 +197,30 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.SESSION_STOLEN: (
         "安全提醒：您{logged_in_at}的登录凭证被重复使用，可能已被他人获取，我们已将该登录退出。请到“登录设备”查看，退出不认识的设备。",
         "Security: your log-in of {logged_in_at} was used twice, so somebody else may have it; it has been ended. Look at your sessions and end those you do not know.",
+    ),
+    MessageKind.SECOND_FACTOR_ENROLLED: (
+        "安全提醒：您的账号已启用二次验证。如非本人操作，请退出其他登录设备，并联系管理员。",
+        "Security: a second factor was enrolled for your account. If that was not you, end your other sessions and tell an administrator.",
+    ),
+    MessageKind.SECOND_FACTOR_REMOVED: (
+        "安全提醒：您的账号已移除二次验证。如非本人操作，请退出其他登录设备，并联系管理员。",
+        "Security: the second factor of your account was removed. If that was not you, end your other sessions and tell an administrator.",
+    ),
+    MessageKind.SECOND_FACTOR_RESET: (
+        "安全提醒：管理员已重置您的二次验证，请重新启用。如非您本人申请，请联系管理员。",
+        "Security: an administrator reset your second factor; please enrol again. If you did not ask for it, tell an administrator.",
+    ),
+    MessageKind.SECOND_FACTOR_LOCKED: (
+        "安全提醒：您的账号连续输错验证码，{until_at}前不能再试。如非本人操作，请退出不认识的登录设备。",
+        "Security: wrong codes were entered for your account; none is taken until {until_at}. If that was not you, end the sessions you do not know.",
+    ),
+    MessageKind.RECOVERY_CODE_USED: (
+        "安全提醒：您的一个恢复码已被使用，还剩 {left} 个。如非本人操作，请退出其他登录设备，并联系管理员。",
+        "Security: one of your recovery codes was used; {left} are left. If that was not you, end your other sessions and tell an administrator.",
+    ),
+    MessageKind.RECOVERY_CODES_RENEWED: (
+        "安全提醒：您的恢复码已全部更换，旧的不再有效。如非本人操作，请退出其他登录设备，并联系管理员。",
+        "Security: your recovery codes were replaced; the old ones are void. If that was not you, end your other sessions and tell an administrator.",
     ),
 }
 

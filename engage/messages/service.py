@@ -103,7 +103,7 @@ def enqueue_each(
         db.execute(insert(_OUTBOX), rows if len(rows) > 1 else rows[0])
 
 
-_NOTICES: Final = {Notice.SESSION_STOLEN: MessageKind.SESSION_STOLEN}
+_NOTICES: Final = {notice: MessageKind(notice.value) for notice in Notice}
 
 
 def _tell_of_account(

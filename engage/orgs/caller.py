@@ -15,7 +15,7 @@ from engage.core.errors import NotAllowed
 from engage.core.prepared import Prepared
 from engage.core.replies import this_request
 from engage.identity.access import refuse_inactive
-from engage.identity.caller import Member, member
+from engage.identity.caller import PRIVILEGE_REFUSALS, Member, member, require_privilege
 from engage.identity.errors import (
     ApiKeyExpired,
     ApiKeyInvalid,
@@ -137,6 +137,7 @@ class _InPerson:
     """A member who holds some role now; on what, the use case asks. No key stands for them."""
 
     name = "staff"
+    needs_privilege = False
     refusals: tuple[type[DomainError], ...] = (*member.refusals, NotAllowed)
 
     def identify(self) -> Identity | ShownKey:
@@ -164,5 +165,20 @@ class _Staff(_InPerson):
         return _shown_key() or member.identify()
 
 
+class _Privileged(_InPerson):
+    """Staff who have just shown their second factor: for giving roles, files with people in them, and keys.
+
+    A script never does: an API key has no session. Whatever will show contact data of a minor names this one.
+    """
+
+    needs_privilege = True
+    refusals: tuple[type[DomainError], ...] = (*_InPerson.refusals, *PRIVILEGE_REFUSALS)
+
+    def load(self, db: Connection | Session, identity: Identity | ShownKey, now: datetime) -> Member:
+        actor = super().load(db, identity, now)
+        require_privilege(actor, db, now)
+        return actor
+
+
 staff: Final = _Staff()
-staff_in_person: Final = _InPerson()
+staff_privileged: Final = _Privileged()

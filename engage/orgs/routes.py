@@ -11,7 +11,7 @@ from engage.core.schemas import PageQuery
 from engage.identity.caller import anyone, member
 from engage.identity.errors import AccountClosed, AccountSuspended, NoSuchPerson
 from engage.orgs import service
-from engage.orgs.caller import staff
+from engage.orgs.caller import staff, staff_privileged
 from engage.orgs.errors import (
     DutiesNotSeparate,
     GrantEnded,
@@ -220,7 +220,7 @@ def read_role_grant(look: Look, grant_id: UUID) -> dict[str, Any]:
 
 
 @roles_api.operation(
-    "POST", "/role-grants", access=staff, zh="授予角色", body=RoleGrantIn, returns=RoleGrantOut, status=201,
+    "POST", "/role-grants", access=staff_privileged, zh="授予角色", body=RoleGrantIn, returns=RoleGrantOut, status=201,
     refuses=[
         NotAllowed, OwnGrant, RoleNotHere, GrantStartsInPast, GrantEndsEarly, NoSuchPerson, AccountSuspended, AccountClosed,
         NoSuchGrantPlace, OrgNotActive, RoleAlreadyHeld, DutiesNotSeparate,
@@ -240,7 +240,7 @@ def give_role(work: Work, body: dict[str, Any]) -> dict[str, Any]:
 
 
 @roles_api.operation(
-    "POST", "/role-grants/{grant_id}/end", access=staff, zh="提前结束授权", body=RoleEndIn, returns=RoleGrantOut,
+    "POST", "/role-grants/{grant_id}/end", access=staff_privileged, zh="提前结束授权", body=RoleEndIn, returns=RoleGrantOut,
     refuses=[NoSuchRoleGrant, NotAllowed, GrantEnded, LastAdministrator],
 )  # fmt: skip
 def end_role(work: Work, grant_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
@@ -253,7 +253,7 @@ def end_role(work: Work, grant_id: UUID, body: dict[str, Any]) -> dict[str, Any]
 
 
 @roles_api.operation(
-    "POST", "/role-invitations", access=staff, zh="邀请担任角色", body=RoleInvitationIn, returns=NewRoleInvitationOut, status=201,
+    "POST", "/role-invitations", access=staff_privileged, zh="邀请担任角色", body=RoleInvitationIn, returns=NewRoleInvitationOut, status=201,
     refuses=[NotAllowed, RoleNotHere, GrantEndsEarly, NoSuchGrantPlace, OrgNotActive],
 )  # fmt: skip
 def invite_to_role(work: Work, body: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from cli.conftest import Process, environment, free_port, get, is_alive, until
 from sqlalchemy import func, select
 
 from engage.activities.models import Activity, ActivityStatus
+from engage.cli.tour import tour
+from engage.core import clock, ids
 from engage.core.config import Settings
 from engage.core.db import Database
 
@@ -94,6 +96,9 @@ def test_the_printed_lines_work_as_printed(demo):
         '"stars": 5',
         '"name": "陵川县"',
         '"totals"',
+        '"privileged_until"',
+        '"role": "hub_manager"',
+        '"end_reason": "导览结束"',
     ):
         assert part in result.stdout, part
 
@@ -105,6 +110,16 @@ def test_the_printed_lines_work_a_second_time(demo):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "urn:engage:problem" not in result.stdout
+
+
+def test_the_readme_shows_roles_and_keys_in_the_words_that_are_printed():
+    """Those are run above, as they are."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("**Roles and keys.**")[2].partition("```sh\n")[2].partition("```")[0]
+    printed = tour("http://127.0.0.1:8000", "http://127.0.0.1:8001", ids.new_id(), clock.now()).splitlines()
+    shown = [line.partition("     # ")[0] for line in block.splitlines() if not line.startswith("# ")]
+    assert len(shown) > 15
+    assert [line for line in shown if line not in printed] == []
 
 
 def test_the_documentation_needs_no_other_server(demo):

@@ -9,14 +9,14 @@ from sqlalchemy import func, select
 
 from engage.activities.models import Activity, ActivityStatus, CheckIn, Feedback, Project, SignUp, SignUpState
 from engage.core import clock, schema
-from engage.core.config import Settings
+from engage.core.config import Environment, Settings
 from engage.core.db import Database
 from engage.demo import build
-from engage.demo.people import NAMED
+from engage.demo.people import NAMED, SECOND_FACTOR_SECRET, enrol_staff
 from engage.demo.programme import Story, programme
 from engage.enclaves.models import ApplicationState, EnclaveApplication, EnclaveParticipation
 from engage.hubs.models import Hub
-from engage.identity.models import Person, WeChatAccount
+from engage.identity.models import Person, SecondFactor, WeChatAccount, second_factor_purpose
 from engage.orgs.models import Membership, MembershipStatus, Org, Role, RoleGrant
 
 MIDDAY = datetime(2026, 10, 1, 4, 0, tzinfo=UTC)
@@ -110,6 +110,21 @@ def test_the_staff_of_the_tour_hold_their_roles(session):
     }
     assert session.get(Org, held[people["officer"]].org_id).division_code == "140524"
     assert session.get(Hub, held[people["manager"]].hub_id).county_code == "140502"
+
+
+def test_the_staff_of_the_tour_alone_have_the_second_factor_that_everybody_knows(filled, session):
+    settings = filled.settings
+    for now in (MIDDAY, MIDDAY + timedelta(days=1)):
+        enrol_staff(session, settings, now)
+        session.flush()
+    people = _named(session)
+    factors = {factor.person_id: factor for factor in session.scalars(select(SecondFactor))}
+    assert factors.keys() == {people[key] for key in ("manager", "officer", "chief", "ops")}
+    for person_id, factor in factors.items():
+        opened = settings.keyring.open(factor.secret_sealed, second_factor_purpose(person_id))
+        assert (opened, factor.confirmed_at) == (SECOND_FACTOR_SECRET, MIDDAY)
+    with pytest.raises(ValueError, match="protects nobody"):
+        enrol_staff(session, settings.replace(environment=Environment.PRODUCTION), MIDDAY)
 
 
 def test_members_are_mirrored_in_the_committee_of_their_township(session):

@@ -8,7 +8,9 @@ from sqlalchemy import select
 
 from engage.cli import person as cli_person
 from engage.core import ids
-from engage.identity.models import Person, PersonStatus
+from engage.core.audit import AuditEntry
+from engage.identity.models import Person, PersonStatus, RecoveryCode
+from engage.messages.service import deliver_due
 
 
 @pytest.fixture
@@ -70,3 +72,28 @@ def test_what_is_wrong_is_said(tell, make):
     assert tell("suspend", "nobody").exit_code == 2
     assert tell("close", make.person().id, "x" * 201).exit_code == 2
     assert tell("restore", make.person().id, " ").exit_code == 2
+
+
+def test_a_lost_second_factor_is_reset_and_its_owner_is_told(frozen, tell, make, as_user, database):
+    person = make.person()
+    make.second_factor(person)
+    make.add(RecoveryCode(person_id=person.id, code_hash=b"x" * 32))
+    client = as_user(person.id)
+    assert client.get("/v1/me/second-factor").json["privileged_until"] is not None
+    assert "已重置" in tell("reset-second-factor", person.id).output
+    state = client.get("/v1/me/second-factor").json
+    assert (state["state"], state["recovery_codes_left"], state["privileged_until"]) == ("none", 0, None)
+    assert "没有启用" in tell("reset-second-factor", person.id).output
+    assert "没有这个人" in tell("reset-second-factor", ids.new_id()).stderr
+    deliver_due(database)
+    assert [item["kind"] for item in client.get("/v1/me/messages").json["items"]] == ["second_factor_reset"]
+    with database.reading() as connection:
+        kept = connection.execute(
+            select(AuditEntry.purpose, AuditEntry.changes).where(
+                AuditEntry.object_id == person.id, AuditEntry.action == "command person reset-second-factor"
+            )
+        ).all()
+    assert [(purpose, changes and changes["items"][0]["field"]) for purpose, changes in kept] == [
+        ("市委文件", "confirmed_at"),
+        ("市委文件", None),
+    ]

@@ -48,6 +48,8 @@ def test_production_takes_what_is_complete():
         ("ENGAGE_DATA_KEYS", "1:%%%"),
         ("ENGAGE_TOKEN_ALGORITHM", "none"),
         ("ENGAGE_SESSION_DAYS", "0"),
+        ("ENGAGE_PRIVILEGED_MINUTES", "61"),
+        ("ENGAGE_SECOND_FACTOR", "off"),
         ("ENGAGE_TRUSTED_PROXIES", "-1"),
         ("ENGAGE_WECHAT_API_BASE", "ftp://api"),
         ("ENGAGE_WECHAT_API_BASE", "https://api?x=1"),
@@ -80,6 +82,7 @@ def test_a_bad_value_stops_the_start_with_its_name_and_not_its_value(variable, v
         ("ENGAGE_WECHAT_SECRET", None),
         ("ENGAGE_WECHAT_API_BASE", "http://api.weixin.qq.com"),
         ("ENGAGE_PUBLIC_URL", "http://engage.example.cn"),
+        ("ENGAGE_SECOND_FACTOR", "0"),
     ],
 )
 def test_production_refuses_what_is_missing_or_unsafe(variable, value):

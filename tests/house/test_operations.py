@@ -45,6 +45,14 @@ WITHOUT_LOCATION = {
     "appeal_credit_entry": "with its entry, in the caller's list of entries",
 }
 
+# Files for staff that show people take the second factor; so do giving and ending roles, and making keys. Each with whom it lets in.
+PRIVILEGED = {
+    "give_role": "staff", "end_role": "staff", "invite_to_role": "staff",
+    "create_api_key": "staff", "rotate_api_key": "staff",
+    "export_sign_ups": "staff", "export_audit_entries": "staff",
+    "renew_recovery_codes": "member", "remove_second_factor": "member",
+}  # fmt: skip
+
 # What says something about one person.
 OF_A_PERSON = {
     "person", "person_id", "person_name", "applicant", "holder_name", "actor_id", "phone", "birth_on", "age", "gender", "openid",
@@ -60,7 +68,7 @@ WITHOUT_PEOPLE = {
 NOT_AUDITED = {
     "audit_entry", "audit_link", "audit_unsealed", "auth_session", "check_in", "cluster", "credit_settlement", "division", "feedback",
     "hours_account", "hours_certificate", "hours_certificate_entry", "hub_kind", "idempotent_answer", "login_attempt", "message",
-    "org_kind", "org_path", "outbox", "refresh_token", "wechat_account", "wechat_token",
+    "org_kind", "org_path", "outbox", "recovery_code", "refresh_token", "wechat_account", "wechat_token",
 }  # fmt: skip
 
 each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
@@ -265,6 +273,15 @@ def test_who_shows_staff_people_declares_it(subtests):
             if operation.people:
                 assert operation.mode is Mode.READ
                 assert operation.cache is None
+
+
+def test_what_takes_the_second_factor_is_known_and_every_file_with_people_does():
+    asking = {
+        operation.name: operation.access.name for operation in OPERATIONS if operation.access.needs_privilege
+    }
+    assert asking == PRIVILEGED
+    files = {operation.name for operation in OPERATIONS if operation.binary and operation.people}
+    assert files <= asking.keys()
 
 
 def test_what_is_audited_has_its_entry_in_its_own_transaction(subtests):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
@@ -12,6 +13,7 @@ from flask import Flask
 
 from engage.core.db import Errand
 from engage.core.http import Nobody
+from engage.core.logging import JsonLines
 from engage.wechat.errors import WeChatUserActionNeeded
 
 
@@ -64,3 +66,23 @@ def meanwhile() -> Iterator[Callable[..., Future]]:
     """Start a call in another thread; its future gives the result."""
     with ThreadPoolExecutor(16) as pool:
         yield pool.submit
+
+
+@pytest.fixture
+def lines():
+    """Everything that any logger writes, as it would be written."""
+    written: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record):
+            written.append(JsonLines().format(record))
+
+    handler, loggers = Collect(), [logging.getLogger(), logging.getLogger("engage")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+    yield written
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -2,35 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-
-import pytest
-
-from engage.core.logging import JsonLines
-
 CODE = "021ByuFs0fNXie1T5lJs0IwBFs0ByuF1"
 OPENID = "oGZUI0egBJY1zhBYw2KhdUfwVJJE"
 PHONE_CODE = "e31968a7f94cc5ee25fafc2aef2773f0"
-
-
-@pytest.fixture
-def lines():
-    """Everything that any logger writes, as it would be written."""
-    written: list[str] = []
-
-    class Collect(logging.Handler):
-        def emit(self, record):
-            written.append(JsonLines().format(record))
-
-    handler, loggers = Collect(), [logging.getLogger(), logging.getLogger("engage")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.DEBUG)
-    yield written
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.removeHandler(handler)
-        logger.setLevel(level)
 
 
 def test_a_whole_life_of_a_session_leaves_no_secret_in_the_log(client, gateway, frozen, lines):

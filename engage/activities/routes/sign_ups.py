@@ -55,7 +55,7 @@ from engage.core.errors import ConflictingChange, NotAllowed
 from engage.core.http import Api, Binary, Mode
 from engage.identity.caller import claimed, member
 from engage.identity.errors import NoSuchPerson, ProfileIncomplete
-from engage.orgs.caller import staff
+from engage.orgs.caller import staff, staff_privileged
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -154,7 +154,7 @@ def list_sign_ups(look: Look, activity_id: UUID, query: dict[str, Any]) -> Page:
 
 
 @api.operation(
-    "GET", "/activities/{activity_id}/sign-ups/export", access=staff, zh="导出报名名单（CSV）", query=SignUpExportQuery,
+    "GET", "/activities/{activity_id}/sign-ups/export", access=staff_privileged, zh="导出报名名单（CSV）", query=SignUpExportQuery,
     binary=Binary("text/csv", "sign-ups.csv", "报名编号,姓名,性别,年龄,状态,候补位次,名次,出勤,…"), refuses=[NoSuchActivity, NotAllowed],
     people=rows,
 )  # fmt: skip

@@ -15,6 +15,12 @@ class Notice(StrEnum):
     """What happened to an account."""
 
     SESSION_STOLEN = "session_stolen"
+    SECOND_FACTOR_ENROLLED = "second_factor_enrolled"
+    SECOND_FACTOR_REMOVED = "second_factor_removed"
+    SECOND_FACTOR_RESET = "second_factor_reset"
+    SECOND_FACTOR_LOCKED = "second_factor_locked"
+    RECOVERY_CODE_USED = "recovery_code_used"
+    RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
 
 
 Teller = Callable[["Work", UUID, Notice, UUID, dict[str, str]], None]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, select
 
-from engage.identity.models import AuthSession, LoginAttempt, RefreshToken
+from engage.identity.models import AuthSession, LoginAttempt, RefreshToken, SecondFactor
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 _ATTEMPT_KEPT: Final = timedelta(days=1)
 _SESSION_KEPT: Final = timedelta(days=30)
+_BEGUN_KEPT: Final = timedelta(days=1)
 _PURGED_AT_ONCE: Final = 1000
 
 
 def purge(session: Session, now: datetime) -> int:
-    """Delete what is past its time: log-in attempts, used-up tokens, sessions; return how many rows.
+    """Delete what is past its time: log-in attempts, used-up tokens, sessions, second factors begun and left; return how many rows.
 
     At most some thousand rows at a time, so that nobody waits long for the writer of a SQLite file.
     """
@@ -43,6 +44,14 @@ def purge(session: Session, now: datetime) -> int:
                 .where(AuthSession.expires_at <= now - _SESSION_KEPT)
                 .limit(_PURGED_AT_ONCE)
             )
+        ),
+        delete(SecondFactor).where(
+            SecondFactor.confirmed_at.is_(None),  # again: they may have confirmed it meanwhile
+            SecondFactor.person_id.in_(
+                select(SecondFactor.person_id)
+                .where(SecondFactor.confirmed_at.is_(None), SecondFactor.begun_at <= now - _BEGUN_KEPT)
+                .limit(_PURGED_AT_ONCE)
+            ),
         ),
     )
     deleted = 0
