@@ -22,6 +22,7 @@ import engage.enclaves.routes
 import engage.home.routes
 import engage.hubs.routes
 import engage.identity.routes
+import engage.login_tickets.routes
 import engage.messages.routes
 import engage.orgs.routes
 import engage.regions.routes
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 APIS: Final[tuple[Api, ...]] = (
     engage.identity.routes.api,
+    engage.login_tickets.routes.api,
     engage.home.routes.api,
     engage.regions.routes.api,
     *engage.orgs.routes.apis,

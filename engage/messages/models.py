@@ -51,11 +51,12 @@ class MessageKind(StrEnum):
     ENCLAVE_APPLICATION_APPROVED = "enclave_application_approved"
     ENCLAVE_APPLICATION_REJECTED = "enclave_application_rejected"
     SESSION_STOLEN = "session_stolen"
+    WEB_LOG_IN = "web_log_in"
 
     @property
     def subject(self) -> SubjectKind:
         """What the message is about, so that a client can open it."""
-        if self is MessageKind.SESSION_STOLEN:
+        if self in (MessageKind.SESSION_STOLEN, MessageKind.WEB_LOG_IN):
             return SubjectKind.SESSION
         return SubjectKind.BRANCH if self.value.startswith("enclave") else SubjectKind.ACTIVITY
 
@@ -188,6 +189,10 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.SESSION_STOLEN: (
         "安全提醒：您{logged_in_at}的登录凭证被重复使用，可能已被他人获取，我们已将该登录退出。请到“登录设备”查看，退出不认识的设备。",
         "Security: your log-in of {logged_in_at} was used twice, so somebody else may have it; it has been ended. Look at your sessions and end those you do not know.",
+    ),
+    MessageKind.WEB_LOG_IN: (
+        "您的账号于{logged_in_at}通过扫码在网页登录，设备：{device}。如非本人操作，请立即到“登录设备”退出该登录。",
+        "Your account was logged in on a web page by QR code at {logged_in_at}; device: {device}. If this was not you, end that session at once under “sessions”.",
     ),
 }
 

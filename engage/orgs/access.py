@@ -130,6 +130,11 @@ def live_grant(person_id: UUID, now: datetime) -> ColumnElement[bool]:
     return and_(RoleGrant.person_id == person_id, in_force(now), is_active(person_id))
 
 
+def holds_a_role(person_id: Any, now: datetime) -> ColumnElement[bool]:
+    """Return the condition that somebody is staff: holds any grant in force, with an account that may be used."""
+    return exists().where(live_grant(person_id, now))
+
+
 def within_scopes(look: Context, permission: Permission) -> bool:
     """Say whether the caller's key, if they call with one, may use a permission that its owner holds."""
     scopes = getattr(look.actor, "scopes", None)
