@@ -150,6 +150,8 @@
         readEnd();
       } else if (status === 401 || status === 403) {
         stop(answer ? answer.detail : "登录已结束。", answer ? "" : "Your session has ended.");
+      } else {
+        held.staleAt = Date.now() + ASK_AT_LATEST;
       }
     });
   }
