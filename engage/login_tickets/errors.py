@@ -15,7 +15,10 @@ class NoSuchLoginTicket(NotFound):
 
 class LoginTicketExpired(Conflict):
     code = "login_ticket_expired"
-    zh, en = "二维码已过期，请在网页上刷新后重新扫码。", "This QR code has expired; renew it on the page and scan again."
+    zh, en = (
+        "二维码已过期，请在网页上刷新后重新扫码。",
+        "This QR code has expired; renew it on the page and scan again.",
+    )
 
 
 class LoginTicketDecided(Conflict):

@@ -142,15 +142,16 @@ def _exchange(work: Work, ticket_id: UUID, secret: str) -> Fetched:
     status = status_of(ticket.state, ticket.expires_at, ticket.decided_at, work.now)
     if status is TicketStatus.USED:
         return _repeat(work, ticket, secret)
-    if status is not TicketStatus.CONFIRMED or not _still_stands(work, ticket):
+    person_id = _who_says_yes(work, ticket) if status is TicketStatus.CONFIRMED else None
+    if person_id is None:
         return Fetched(TicketStatus.EXPIRED)
-    return Fetched(TicketStatus.USED, _open_session(work, ticket, secret))
+    return Fetched(TicketStatus.USED, _open_session(work, ticket, person_id, secret))
 
 
-def _still_stands(work: Work, ticket: LoginTicket) -> bool:
-    """Say whether the session that said yes goes on: whoever logs it out meanwhile takes the yes back."""
+def _who_says_yes(work: Work, ticket: LoginTicket) -> UUID | None:
+    """Return who said yes, None when the session that did has ended: whoever logs it out meanwhile takes the yes back."""
     row = work.session.execute(
-        select(Person.status, AuthSession.ended_at, AuthSession.expires_at)
+        select(Person.id, Person.status, AuthSession.ended_at, AuthSession.expires_at)
         .add_columns(holds_a_role(Person.id, work.now).label("is_staff"))
         .join(AuthSession, AuthSession.person_id == Person.id)
         .where(AuthSession.id == ticket.phone_session_id)
@@ -158,13 +159,10 @@ def _still_stands(work: Work, ticket: LoginTicket) -> bool:
     refuse_inactive(row.status)
     if not row.is_staff:
         raise NotStaff
-    return row.ended_at is None and row.expires_at > work.now
+    return row.id if row.ended_at is None and row.expires_at > work.now else None
 
 
-def _open_session(work: Work, ticket: LoginTicket, secret: str) -> OpenSession:
-    person_id = ticket.person_id
-    if person_id is None:
-        raise AssertionError("a confirmed ticket has its person")
+def _open_session(work: Work, ticket: LoginTicket, person_id: UUID, secret: str) -> OpenSession:
     expires_at = lives_until(work, work.now, LoginMethod.QR)
     session = AuthSession(
         person_id=person_id,

@@ -50,9 +50,7 @@ class ShownKey:
     person_id: UUID | None = None
 
 
-_HOLDS_A_ROLE: Final = Prepared(
-    select(literal(1)).where(holds_a_role(LATER.actor.id, LATER.now))
-)
+_HOLDS_A_ROLE: Final = Prepared(select(literal(1)).where(holds_a_role(LATER.actor.id, LATER.now)))
 _OF_KEY: Final = Prepared(
     select(
         ApiKey.id,

@@ -117,6 +117,8 @@ def downgrade() -> None:
     if _is_postgresql():
         op.execute("DROP FUNCTION login_ticket_moves()")
     # The release before would let a page that stays open on a shared machine live for months.
-    op.execute("DELETE FROM refresh_token WHERE session_id IN (SELECT id FROM auth_session WHERE method = 'qr')")
+    op.execute(
+        "DELETE FROM refresh_token WHERE session_id IN (SELECT id FROM auth_session WHERE method = 'qr')"
+    )
     op.execute("DELETE FROM auth_session WHERE method = 'qr'")
     op.drop_column("auth_session", "method")

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
 from types import SimpleNamespace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from counting import count_statements
@@ -245,7 +245,9 @@ def test_a_wrong_secret_or_id_is_told_nothing(app, page, phone, client):
     assert page.log_in()
 
 
-def test_only_staff_with_a_phone_of_their_own_say_yes(app, page, phone, officer, as_user, make, client, frozen):
+def test_only_staff_with_a_phone_of_their_own_say_yes(
+    app, page, phone, officer, as_user, make, client, frozen
+):
     def refused(caller, expected):
         assert code(caller.get(page.address)) == expected
         assert code(accept(caller, page)) == expected
@@ -354,8 +356,8 @@ def test_of_two_phones_one_says_yes_and_a_page_that_asks_eight_times_has_one_ses
     for _ in range(3):
         page = Page(app)
         phones = [as_user(person.id) for person in people for _ in range(2)]
-        answers = together(*(lambda phone=phone: accept(phone, page) for phone in phones))
-        (row,) = rows(database, LoginTicket.person_id, LoginTicket.state, id=page.id)
+        answers = together(*(lambda phone=phone, page=page: accept(phone, page) for phone in phones))
+        (row,) = rows(database, LoginTicket.person_id, LoginTicket.state, id=UUID(page.id))
         expected = [
             200 if person.id == row.person_id else 404 for person in people for _ in range(2)
         ]  # two phones of the one who was first mean the same

@@ -49,9 +49,7 @@ def _next_token(settings: Settings, token: str) -> str:
     return url_token(keyed_hash(settings.key("refresh-token"), f"next:{token}"))
 
 
-def lives_until(
-    work: Work, created_at: datetime, method: LoginMethod = LoginMethod.WECHAT
-) -> datetime:
+def lives_until(work: Work, created_at: datetime, method: LoginMethod = LoginMethod.WECHAT) -> datetime:
     """Return when a session ends that is used now and not again: it slides on with each use, but not for ever.
 
     That of a web page ends much sooner: the machine may be shared, and whoever sits down next finds what was left open.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, func, literal, or_, select
+from sqlalchemy import and_, case, false, func, literal, or_, select, true
 
 from engage.activities.models import Activity
 from engage.core.clock import SHANGHAI, day_start, shanghai_day
@@ -131,7 +131,9 @@ def _withheld(cells: Sequence[_Cell]) -> tuple[set[str | None], bool]:
         return small, False
     # What the totals less all other rows give is then of five people at least, whoever is counted in several rows.
     cover = min(
-        (cell for cell in cells if cell.new_people >= SMALL_CELL), key=lambda cell: cell.new_people, default=None
+        (cell for cell in cells if cell.new_people >= SMALL_CELL),
+        key=lambda cell: cell.new_people,
+        default=None,
     )
     return (small | {cover.key}, False) if cover else (small, True)
 
@@ -161,9 +163,7 @@ def _totals(
 def _statement(look: Context, first: date, last: date) -> Select[Any]:
     counted = _counted(look, first, last)
     persons = persons_of(counted, look.now, by_reader=True)
-    held = (
-        select(counted.c.key, func.count().label("activities")).group_by(counted.c.key).subquery("held")
-    )
+    held = select(counted.c.key, func.count().label("activities")).group_by(counted.c.key).subquery("held")
     sums = (
         select(
             persons.c.key,
@@ -217,7 +217,8 @@ def _counted(look: Context, first: date, last: date) -> CTE:
             Activity.starts_at,
             Activity.ends_at,
             Activity.late_minutes,
-            countable(look).label("is_own"),
+            # Without a hub, whether the hub is the caller's is NULL, and so would be its negation.
+            case((countable(look), true()), else_=false()).label("is_own"),
         )
         .where(
             Activity.status.in_(COUNTED),
