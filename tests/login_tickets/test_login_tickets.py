@@ -246,7 +246,7 @@ def test_a_wrong_secret_or_id_is_told_nothing(app, page, phone, client):
 
 
 def test_only_staff_with_a_phone_of_their_own_say_yes(
-    app, page, phone, officer, as_user, make, client, frozen
+    app, page, phone, officer, as_user, make, client, database, frozen
 ):
     def refused(caller, expected):
         assert code(caller.get(page.address)) == expected
@@ -270,6 +270,8 @@ def test_only_staff_with_a_phone_of_their_own_say_yes(
     web.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {first.log_in()['access_token']}"
     refused(web, (403, "phone_needed"))  # else a page left open lets the next one in, for ever
     assert page.status() == "pending"
+    tried = rows(database, AuditEntry.result, action="decide_login_ticket", object_id=UUID(page.id))
+    assert {entry.result for entry in tried} >= {"not_staff", "phone_needed", "account_suspended"}
 
 
 def identity_key(make, person):

@@ -194,8 +194,9 @@
     if (!tokens) { return begin(); }
     logOut(tokens.access_token, function (status, answer) {
       if (answer && answer.code === "token_expired") {
-        return send("POST", "/auth/refresh", { refresh_token: tokens.refresh_token }, null, function (_, fresh) {
-          logOut(fresh && fresh.access_token, left);
+        return send("POST", "/auth/refresh", { refresh_token: tokens.refresh_token }, null, function (refreshed, fresh) {
+          if (refreshed !== 200) { return left(refreshed); }
+          logOut(fresh.access_token, left);
         });
       }
       left(status);
@@ -205,7 +206,7 @@
   function logOut(token, done) { send("POST", "/auth/logout", null, token, done); }
 
   function left(status) {
-    if (status === 204 || status === 401) { return stop("已退出登录。", "You are logged out."); }
+    if (status === 204 || status === 401 || status === 403) { return stop("已退出登录。", "You are logged out."); }
     say("网络不通，尚未退出，请重试，或在手机的“登录设备”中退出。", "Still logged in: try again, or end this session on the phone.");
   }
 
