@@ -12,7 +12,7 @@ from counting import count_statements
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engage.activities.models import ActivityStatus
+from engage.activities.models import ActivityStatus, SignUpState
 from engage.core.clock import SHANGHAI
 from engage.orgs.models import Role
 from engage.statistics.queries.counties import _Cell, _withheld
@@ -35,7 +35,7 @@ def tree(make, frozen):
 def hold(make):
     """Return a function that lets an activity of August happen: ``came`` people were there, ``absent`` were not."""
 
-    def hold(org, came, absent=0, start=AUGUST, **values):
+    def hold(org, came, absent=0, walk_ins=0, start=AUGUST, **values):
         people = came if isinstance(came, list) else [make.person() for _ in range(came)]
         activity = make.activity(
             org, starts_at=start, ends_at=start + timedelta(hours=2), sign_up_opens_at=start - timedelta(days=9),
@@ -45,6 +45,8 @@ def hold(make):
             make.check_in(make.sign_up(activity, person), arrived_at=start)
         for _ in range(absent):
             make.sign_up(activity)
+        for _ in range(walk_ins):
+            make.check_in(make.sign_up(activity, state=SignUpState.WALK_IN), arrived_at=start)
         return people
 
     return hold
@@ -125,7 +127,7 @@ def test_where_nothing_covers_a_small_cell_the_totals_go(as_user, make, tree, ho
 
 def test_what_counts_is_whom_the_reader_does_not_know_already(as_user, make, tree, hold):
     """A county with nine people of whom the reader counts six in figures of their own is a county of three."""
-    hold(tree.lingchuan, 3)
+    hold(make.org(tree.lingchuan, division_code=CODES["urban"]), 3)  # theirs, wherever it sits
     hold(tree.lingchuan, 6, hub_id=tree.hub.id, place_name=None)
     hold(tree.yangcheng, 8)
     officer = make.staff(Role.OFFICER, org=tree.urban)
@@ -151,14 +153,15 @@ def test_how_many_were_counted_twice_may_be_few_too(as_user, make, tree, hold):
 def test_a_rate_does_not_tell_of_a_few_either(as_user, make, tree, hold):
     hold(tree.qinshui, 8, absent=2)
     hold(tree.yangcheng, 15, absent=5)
+    hold(tree.lingchuan, 3, absent=9, walk_ins=4)
     hold(tree.urban, 1, absent=1)
     reader = as_user(make.staff(Role.OFFICER, org=tree.urban).id)
     rates = {row["key"]["id"]: row["attendance_rate"] for row in read(reader)["counties"]}
-    assert rates == {"140502": 0.5, "140521": None, "140522": 0.75}
+    assert rates == {"140502": 0.5, "140521": None, "140522": 0.75, "140524": None}
     assert read(reader)["totals"]["attendance_rate"] is None
     all_of_it = read(as_user(make.staff(Role.ANALYST, org=tree.city).id))
-    assert [row["attendance_rate"] for row in all_of_it["counties"]] == [0.5, 0.8, 0.75]
-    assert all_of_it["totals"]["attendance_rate"] == 0.75
+    assert [row["attendance_rate"] for row in all_of_it["counties"]] == [0.5, 0.8, 0.75, 0.25]
+    assert all_of_it["totals"]["attendance_rate"] == 0.6136  # 27 of 44
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=7))
