@@ -23,6 +23,7 @@ import engage.enclaves.routes
 import engage.home.routes
 import engage.hubs.routes
 import engage.identity.routes
+import engage.login_tickets.routes
 import engage.messages.routes
 import engage.orgs.routes
 import engage.regions.routes
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 APIS: Final[tuple[Api, ...]] = (
     engage.identity.routes.api,
+    engage.login_tickets.routes.api,
     engage.home.routes.api,
     engage.regions.routes.api,
     *engage.orgs.routes.apis,
@@ -81,7 +83,9 @@ class Service(Flask):
         """Return what finds the operation of an address. It makes no addresses of other hosts, so it need not know this one."""
         if request is None:
             return None
-        return MapAdapter(self.url_map, "", request.root_path, "", request.scheme, request.path, request.method)
+        return MapAdapter(
+            self.url_map, "", request.root_path, "", request.scheme, request.path, request.method
+        )
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return a view or a hook as it is."""

@@ -60,11 +60,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Count no branches where they were counted on SQLite: to count costs as much as half the test."""
     counting = coverage.Coverage.current()
     engine = getattr(item, "callspec", None) and item.callspec.params.get("settings")
-    if (
-        counting is None
-        or engine != "postgresql"
-        or any(part in str(item.path) for part in _COUNTED_ON_BOTH)
-    ):
+    if counting is None or engine != "postgresql" or any(part in str(item.path) for part in _COUNTED_ON_BOTH):
         return (yield)
     counting.stop()
     try:

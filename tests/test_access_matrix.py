@@ -23,7 +23,7 @@ from engage.app import APIS
 from engage.core import clock, openapi
 from engage.core.http import PREFIX, Operation
 from engage.enclaves.models import EnclaveApplication
-from engage.identity.models import PersonStatus
+from engage.identity.models import LoginTicket, PersonStatus
 from engage.orgs.models import Role, RoleInvitation
 
 OPERATIONS = {operation.name: operation for api in APIS for operation in api.operations}
@@ -83,6 +83,8 @@ STAFF = """
 OWN_LISTS = ("read_participation", "export_participation", "list_credit_appeals", "list_role_grants", "list_role_invitations")  # fmt: skip
 # About the whole installation, wherever the role is held; officers and secretaries only from the root of a tree.
 WHOLE = {
+    "read_county_totals": "POA",
+    "export_county_totals": "POA",
     "read_integrity": "PA",
     "list_audit_entries": "PL",
     "export_audit_entries": "PL",
@@ -92,11 +94,13 @@ WHOLE = {
 HIDDEN = {
     "read_my_sign_up", "accept_offer", "excuse_myself", "read_my_feedback", "read_my_certificate", "download_certificate",
     "check_certificate", "appeal_credit_entry", "withdraw_enclave_application", "mark_message_read", "accept_role_invitation",
-    "read_cluster", "end_my_session", "revoke_api_key",
+    "read_cluster", "end_my_session", "revoke_api_key", "log_in_by_qr",
 }  # fmt: skip
 
 # The callers have no second factor to show, renew codes of or remove.
 OF_A_FACTOR = {"open_privileged_session", "renew_recovery_codes", "remove_second_factor"}
+# For whoever holds some role, about themselves.
+HOLDERS = {"read_login_ticket", "decide_login_ticket"}
 
 # What is shown in place of a token is no good here.
 LOGGED_OUT = {"log_in_with_wechat", "refresh"}
@@ -117,17 +121,24 @@ def expected(operation: Operation, letter: str, position: str) -> str:
     return "unprivileged" if operation.access.needs_privilege else told(operation, letter, "own")
 
 
-def told(operation: Operation, letter: str, position: str) -> str:  # noqa: PLR0911 - a line for each table
+def _told_for_themselves(operation: Operation, letter: str, position: str) -> str:
+    name = operation.name
+    if position == "suspended" and operation.access.name in ("member", "guest"):
+        return "refused"
+    if name in HOLDERS:
+        return "refused" if position in ("none", "expired") else "yes"
+    if name == "read_enclave_application":
+        return "yes" if letter in "POS" and position in ("own", "above") else "hidden"
+    if name in OF_A_FACTOR:
+        return "unprivileged"
+    return "nobody" if name in LOGGED_OUT else "hidden" if name in HIDDEN else "yes"
+
+
+def told(operation: Operation, letter: str, position: str) -> str:
     """Return what the tables say: yes, refused (403), unprivileged (403: show your second factor, or enrol one) or hidden (404)."""
     name = operation.name
     if operation.access.name != "staff":
-        if position == "suspended" and operation.access.name in ("member", "guest"):
-            return "refused"
-        if name == "read_enclave_application":
-            return "yes" if letter in "POS" and position in ("own", "above") else "hidden"
-        if name in OF_A_FACTOR:
-            return "unprivileged"
-        return "nobody" if name in LOGGED_OUT else "hidden" if name in HIDDEN else "yes"
+        return _told_for_themselves(operation, letter, position)
     if position in ("none", "expired", "suspended"):
         return "refused"
     if name in OWN_LISTS:
@@ -181,10 +192,14 @@ def _build(make: Factory) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
             expires_at=now + timedelta(days=7),
         )
     )  # fmt: skip
+    ticket = make.add(
+        LoginTicket(secret_hash=b"x" * 32, created_at=now, expires_at=now + timedelta(minutes=2))
+    )
     ids = {
         "org_id": town.id, "parent_id": town.id, "parent_org_id": town.id, "above": county.id, "code": "140502", "hub_id": hub.id, "project_id": project.id, "activity_id": activity.id,
         "sign_up_id": sign_up.id, "person_id": person.id, "entry_id": served.id, "appeal_id": appeal.id, "credit_entry_id": entry.id,
         "branch_id": enclave.id, "application_id": application.id, "grant_id": grant.id, "invitation_id": invitation.id,
+        "ticket_id": ticket.id,
     }  # fmt: skip
 
     ids["activity_body"] = activity_body(project, now, hub_id=str(hub.id), place_name=None)

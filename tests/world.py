@@ -24,9 +24,10 @@ from engage.activities.schemas.activity import QuestionIn
 from engage.activities.service.draw import commitment_of, new_seed
 from engage.core import clock
 from engage.core.config import Settings
+from engage.core.crypto import sha256
 from engage.core.db import Database
 from engage.enclaves.models import EnclaveApplication, EnclaveParticipation
-from engage.identity.models import PHONE_PURPOSE
+from engage.identity.models import PHONE_PURPOSE, LoginTicket
 from engage.messages.models import Message, MessageKind
 from engage.orgs.models import Cluster, ClusterKind, ClusterMember, Role, RoleInvitation
 
@@ -158,6 +159,15 @@ def _build(make: Factory, settings: Settings) -> World:
         )
     )
 
+    ticket = make.add(
+        LoginTicket(
+            secret_hash=sha256("x" * 43),
+            device="Windows · Edge",
+            created_at=now,
+            expires_at=now + timedelta(minutes=2),
+        )
+    )
+
     people = {"member": member, "officer": officer, "hub manager": manager, "admin": admin}
     orgs = [county.id, branch.id, other_county.id, city.id]
     return World(
@@ -189,5 +199,6 @@ def _build(make: Factory, settings: Settings) -> World:
             "appeal_id": [appeal.id],
             "grant_id": [grant.id],
             "invitation_id": [invitation.id],
+            "ticket_id": [ticket.id],
         },
     )

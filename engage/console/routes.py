@@ -1,9 +1,10 @@
-"""Health, the OpenAPI document and the page that shows it. Not operations: no caller, no schema."""
+"""Health, the OpenAPI document, and pages for browsers. Not operations: no caller, no schema."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Blueprint, Response, current_app, redirect
@@ -24,6 +25,31 @@ blueprint.register_blueprint(
     get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "engage", "validatorUrl": None}),
     url_prefix="/docs",
 )
+
+_PAGES: Final = Path(__file__).parent / "pages"
+# What is served here is all that a page runs, and it speaks to nobody else; nobody frames it.
+_PAGE_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+@cache
+def _page(name: str) -> bytes:
+    return (_PAGES / name).read_bytes()
+
+
+def _shown(name: str, mimetype: str) -> Response:
+    response = Response(_page(name), mimetype=mimetype)
+    response.headers.update(_PAGE_HEADERS)
+    return response
 
 
 @cache
@@ -47,6 +73,30 @@ def openapi_yaml() -> Response:
 def start() -> BaseResponse:
     """Lead a browser to the documentation."""
     return redirect("/docs/")
+
+
+@blueprint.get("/console/login")
+def login_page() -> Response:
+    """Return the page on which staff log in with their phone."""
+    return _shown("login.html", "text/html")
+
+
+@blueprint.get("/console/login.js")
+def login_script() -> Response:
+    """Return the script of that page."""
+    return _shown("login.js", "text/javascript")
+
+
+@blueprint.get("/console/login.css")
+def login_style() -> Response:
+    """Return the style of these pages."""
+    return _shown("login.css", "text/css")
+
+
+@blueprint.get("/console/scan")
+def scan_page() -> Response:
+    """Return what a phone shows that opened the QR code in a browser. It does not look at what stands in the address."""
+    return _shown("scan.html", "text/html")
 
 
 @blueprint.get("/healthz")

@@ -121,7 +121,9 @@ def _body(schema: type[In], issues: list[Issue]) -> dict[str, Any]:
 
 
 @cache
-def _read_nothing(schema: type[In]) -> tuple[dict[str, Any], tuple[Issue, ...], Callable[[Any], dict[str, Any]]]:
+def _read_nothing(
+    schema: type[In],
+) -> tuple[dict[str, Any], tuple[Issue, ...], Callable[[Any], dict[str, Any]]]:
     """Return what an empty object means, what is wrong with it, and how to copy the former."""
     issues: list[Issue] = []
     values = _load(schema, {}, issues)

@@ -74,6 +74,8 @@ class Settings:
     session_days: int = 180
     second_factor: bool = True
     privileged_minutes: int = 15
+    web_session_hours: int = 12  # of a web page that was logged in by QR code, from its log-in
+    web_idle_minutes: int = 60  # it ends sooner when it is not used for so long
     trusted_proxies: int = 0
     wechat_api_base: str = "https://api.weixin.qq.com"
     wechat_appid: str = ""
@@ -132,6 +134,15 @@ class Settings:
     @property
     def privileged_life(self) -> timedelta:
         return timedelta(minutes=self.privileged_minutes)
+
+    @property
+    def web_session_life(self) -> timedelta:
+        return timedelta(hours=self.web_session_hours)
+
+    @property
+    def web_idle_life(self) -> timedelta:
+        # Use is seen when an access token is replaced, so idleness is no shorter than the life of one.
+        return max(timedelta(minutes=self.web_idle_minutes), self.access_token_life)
 
     @cached_property
     def keyring(self) -> Keyring:
@@ -267,6 +278,8 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "session_days": _whole(1, 3650),
     "second_factor": _flag,
     "privileged_minutes": _whole(1, 60),
+    "web_session_hours": _whole(1, 168),
+    "web_idle_minutes": _whole(5, 10_080),
     "trusted_proxies": _whole(0, 10),
     "wechat_api_base": _http_base,
     "wechat_appid": _text,

@@ -43,6 +43,22 @@ class SecondFactorState(StrEnum):
     ENROLLED = "enrolled"
 
 
+class LoginMethod(StrEnum):
+    """How a session began: in the mini program, or on a web page that showed a QR code to a phone."""
+
+    WECHAT = "wechat"
+    QR = "qr"
+
+
+class TicketState(StrEnum):
+    """What became of a QR code: decided once, by a phone, then used once, by the page that shows it."""
+
+    PENDING = "pending"
+    CONFIRMED = "confirmed"
+    REJECTED = "rejected"
+    USED = "used"
+
+
 class Person(Entity):
     """Somebody known to the service. The phone number is sealed; its keyed hash finds equal numbers."""
 
@@ -100,6 +116,11 @@ class AuthSession(Entity):
     refreshed_at: Mapped[datetime | None]
     expires_at: Mapped[datetime]
     device: Mapped[str | None] = mapped_column(String(MAX_DEVICE_CHARS))
+    method: Mapped[LoginMethod] = mapped_column(
+        enum_column(LoginMethod, "login_method"),
+        default=LoginMethod.WECHAT,
+        server_default=LoginMethod.WECHAT.value,
+    )
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[SessionEnd | None] = mapped_column(enum_column(SessionEnd, "session_end"))
     privileged_until: Mapped[datetime | None]  # the second factor was shown in this session
@@ -201,6 +222,45 @@ class LoginAttempt(Base):
     started_at: Mapped[datetime]
     session_id: Mapped[UUID | None] = mapped_column(ForeignKey("auth_session.id", ondelete="CASCADE"))
     is_new: Mapped[bool] = mapped_column(default=False)
+
+
+class LoginTicket(Entity):
+    """A QR code on a web page that waits for a phone. Its id is drawn at random: it stands in the code and must not be guessed.
+
+    The page keeps a secret, of which this is the hash; only with it the session that a phone has confirmed is given out. A trigger lets
+    tickets be decided once and used once.
+    """
+
+    __tablename__ = "login_ticket"
+    audited = ("state", "person_id", "session_id")
+    __table_args__ = (
+        Index("ix_login_ticket_expires_at", "expires_at"),
+        Index("ix_login_ticket_phone_session_id", "phone_session_id"),
+        Index("uq_login_ticket_session_id", "session_id", unique=True),
+        CheckConstraint("expires_at > created_at", name="expires_later"),
+        CheckConstraint("decided_at IS NULL OR decided_at < expires_at", name="decided_in_time"),
+        CheckConstraint("(state = 'pending') = (decided_at IS NULL)", name="decided_at_an_instant"),
+        CheckConstraint(
+            "(decided_at IS NULL) = (person_id IS NULL) AND (decided_at IS NULL) = (phone_session_id IS NULL)",
+            name="decided_by_somebody",
+        ),
+        CheckConstraint(
+            "(state = 'used') = (session_id IS NOT NULL) AND (state = 'used') = (used_at IS NOT NULL)",
+            name="used_for_a_session",
+        ),
+    )
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    device: Mapped[str | None] = mapped_column(String(MAX_DEVICE_CHARS))
+    state: Mapped[TicketState] = mapped_column(
+        enum_column(TicketState, "ticket_state"), default=TicketState.PENDING
+    )
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None]
+    person_id: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
+    phone_session_id: Mapped[UUID | None] = mapped_column(ForeignKey("auth_session.id", ondelete="CASCADE"))
+    used_at: Mapped[datetime | None]
+    session_id: Mapped[UUID | None] = mapped_column(ForeignKey("auth_session.id", ondelete="CASCADE"))
 
 
 def mask_phone(e164: str) -> str:

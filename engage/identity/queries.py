@@ -151,6 +151,7 @@ def list_my_sessions(look: Context, query: dict[str, Any]) -> Page:
         func.coalesce(AuthSession.refreshed_at, AuthSession.created_at).label("last_used_at"),
         AuthSession.expires_at,
         AuthSession.device,
+        AuthSession.method,
         (AuthSession.id == look.actor.session_id).label("is_current"),
     ).where(*live_sessions(look))
     after = pager.after()

@@ -23,7 +23,7 @@ from engage.core.schemas import (
     Whole,
     page_of,
 )
-from engage.identity.models import MAX_DEVICE_CHARS, Gender, SecondFactorState
+from engage.identity.models import MAX_DEVICE_CHARS, Gender, LoginMethod, SecondFactorState
 from engage.identity.tokens.second_factor import MAX_CODE_CHARS, RECOVERY_CODES
 from engage.regions.schemas import DivisionCode, RegionRefOut
 
@@ -134,6 +134,14 @@ class SessionOut(Out):
 
     id = Id(required=True, metadata={"example": "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"})
     device = Text(MAX_DEVICE_CHARS, required=True, allow_none=True, metadata={"example": "iPhone · WeChat"})
+    method = Choice(
+        LoginMethod,
+        required=True,
+        metadata={
+            "example": "wechat",
+            "description": "登录方式：小程序，或网页扫码 · how it began: in the mini program, or on a web page by QR code",
+        },
+    )
     created_at = Instant(required=True, metadata={"example": "2026-10-01T15:01:00+08:00"})
     last_used_at = Instant(required=True, metadata={"example": "2026-10-08T09:15:00+08:00"})
     expires_at = Instant(required=True, metadata={"example": "2026-11-07T09:15:00+08:00"})

@@ -57,11 +57,12 @@ class MessageKind(StrEnum):
     SECOND_FACTOR_LOCKED = "second_factor_locked"
     RECOVERY_CODE_USED = "recovery_code_used"
     RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
+    WEB_LOG_IN = "web_log_in"
 
     @property
     def subject(self) -> SubjectKind:
         """What the message is about, so that a client can open it."""
-        if self is MessageKind.SESSION_STOLEN:
+        if self in (MessageKind.SESSION_STOLEN, MessageKind.WEB_LOG_IN):
             return SubjectKind.SESSION
         if self.value.startswith(("second_factor", "recovery")):
             return SubjectKind.ACCOUNT
@@ -221,6 +222,10 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.RECOVERY_CODES_RENEWED: (
         "安全提醒：您的恢复码已全部更换，旧的不再有效。如非本人操作，请退出其他登录设备，并联系管理员。",
         "Security: your recovery codes were replaced; the old ones are void. If that was not you, end your other sessions and tell an administrator.",
+    ),
+    MessageKind.WEB_LOG_IN: (
+        "您的账号于{logged_in_at}通过扫码在网页登录，设备：{device}。如非本人操作，请立即到“登录设备”退出该登录。",
+        "Your account was logged in on a web page by QR code at {logged_in_at}; device: {device}. If this was not you, end that session at once under “sessions”.",
     ),
 }
 

@@ -42,6 +42,7 @@ class Permission(StrEnum):
     DECIDE_ENCLAVE = "decide_enclave"  # see, approve and reject applications to an enclave branch
     MANAGE_ENCLAVE = "manage_enclave"  # create and edit enclave branches
     READ_FIGURES = "read_figures"  # figures of a part of the tree
+    READ_COUNTY_TOTALS = "read_county_totals"  # totals of every county, small cells withheld
     READ_INTEGRITY = "read_integrity"  # figures about the whole installation
     READ_AUDIT = "read_audit"  # the log of who did what
     GRANT_ROLES = "grant_roles"  # see who holds which role; give and end those that ``GRANTABLE`` allows
@@ -95,6 +96,7 @@ PERMISSIONS: Final[dict[Permission, tuple[Holds, ...]]] = {
         _holds(Reach.TREE, *_SECRETARIES, Role.ANALYST),
         _holds(Reach.HUB, Role.HUB_MANAGER),
     ),
+    Permission.READ_COUNTY_TOTALS: (_holds(Reach.WHOLE, *_OFFICERS, Role.ANALYST),),
     Permission.READ_INTEGRITY: (
         _holds(Reach.WHOLE, Role.PLATFORM_ADMIN, Role.ANALYST),
         _holds(Reach.ROOT, *_SECRETARIES),
@@ -128,6 +130,11 @@ def is_active(person_id: Any) -> ColumnElement[bool]:
 def live_grant(person_id: UUID, now: datetime) -> ColumnElement[bool]:
     """Return the condition that a grant is this person's, in force, and the account active."""
     return and_(RoleGrant.person_id == person_id, in_force(now), is_active(person_id))
+
+
+def holds_a_role(person_id: Any, now: datetime) -> ColumnElement[bool]:
+    """Return the condition that somebody is staff: holds any grant in force, with an account that may be used."""
+    return exists().where(live_grant(person_id, now))
 
 
 def within_scopes(look: Context, permission: Permission) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import bindparam, exists, literal, or_, select, update
+from sqlalchemy import bindparam, literal, or_, select, update
 
 from engage.core.crypto import sha256
 from engage.core.errors import NotAllowed
@@ -25,7 +25,7 @@ from engage.identity.errors import (
 )
 from engage.identity.models import ApiKey, Person
 from engage.identity.tokens.api_keys import PREFIX, is_from, is_secret, public_id_of
-from engage.orgs.access import LATER, live_grant
+from engage.orgs.access import LATER, holds_a_role
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -50,9 +50,7 @@ class ShownKey:
     person_id: UUID | None = None
 
 
-_HOLDS_A_ROLE: Final = Prepared(
-    select(literal(1)).where(exists().where(live_grant(LATER.actor.id, LATER.now)))
-)
+_HOLDS_A_ROLE: Final = Prepared(select(literal(1)).where(holds_a_role(LATER.actor.id, LATER.now)))
 _OF_KEY: Final = Prepared(
     select(
         ApiKey.id,

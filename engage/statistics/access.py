@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def countable(look: Context) -> ColumnElement[bool]:
     """Return the condition that an activity is in the caller's figures.
 
-    True where the caller reads figures of the activity's organisation, or holds the hub it takes place at. So nobody
-    meets a number of an organisation that is not below their own, and no small cell needs to be hidden.
+    True where the caller reads figures of the activity's organisation, or holds the hub it takes place at. Of these numbers
+    nothing is hidden; what others may be told of them is in ``queries.counties``.
     """
     return permitted(look, Permission.READ_FIGURES, Activity.org_id, Activity.hub_id)
 
@@ -30,3 +30,13 @@ def require_whole(look: Context) -> None:
 
     """
     require_everywhere(look, Permission.READ_INTEGRITY)
+
+
+def require_county_totals(look: Context) -> None:
+    """Refuse whoever does not read the totals of every county: officers and analysts do, wherever they stand.
+
+    Raises:
+        NotAllowed: the caller has no such role.
+
+    """
+    require_everywhere(look, Permission.READ_COUNTY_TOTALS)

@@ -13,6 +13,7 @@ from engage.core.schemas import (
     Choice,
     Day,
     Decimal,
+    Flag,
     Id,
     Inner,
     Instant,
@@ -25,7 +26,7 @@ from engage.core.schemas import (
     invalid,
     page_of,
 )
-from engage.statistics.models import MAX_SCOPE, Dimension, ScopeKind
+from engage.statistics.models import MAX_COUNTIES, MAX_SCOPE, Dimension, ScopeKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,6 +163,60 @@ class ParticipationOut(page_of(FigureRowOut, "FigurePage")):  # type: ignore[mis
     as_of = Instant(required=True, metadata={"example": "2026-10-31T20:00:00+08:00"})
     scope = Listed(Inner(ScopeNodeOut), MAX_SCOPE, required=True)
     totals = Inner(FiguresOut, required=True)
+
+
+class CountyTotalsQuery(Query):
+    month = Text(
+        7,
+        7,
+        pattern="20[0-9]{2}-(0[1-9]|1[0-2])",
+        required=True,
+        metadata={
+            "example": "2026-08",
+            "description": "月份（北京时间），结束满一周 · a month, in Shanghai, that ended a week ago or before",
+        },
+    )
+
+
+class CountyFiguresOut(Out):
+    """Totals of activities, each null where it would tell of 1 to 4 people whom the reader does not answer for.
+
+    ``check_ins`` is 人次, ``people`` 人数, as in the figures of participation.
+    """
+
+    activities = Whole(high=_MAX_COUNT, required=True, metadata={"example": 12})
+    check_ins = Whole(high=_MAX_COUNT, required=True, allow_none=True, metadata={"example": 198})
+    people = Whole(high=_MAX_COUNT, required=True, allow_none=True, metadata={"example": 141})
+    attendance_rate = Decimal(
+        0,
+        1,
+        required=True,
+        allow_none=True,
+        metadata={
+            "example": 0.8649,
+            "description": "没有应到者，或到场者、缺席者为 1 至 4 人时为 null · null also while nobody is expected, or where 1 to 4 came or were absent",
+        },
+    )
+    withheld = Flag(
+        required=True,
+        metadata={
+            "example": False,
+            "description": "人次和人数因涉及 1 至 4 人、或可由合计推出这样的数而不公布 · not given, because they or what follows from them and the totals are of 1 to 4 people",
+        },
+    )
+
+
+class CountyRowOut(CountyFiguresOut):
+    key = Inner(FigureKeyOut, required=True)
+
+
+class CountyTotalsOut(Out):
+    """The counties with activities in a month, by code; last, without id, what belongs to no county, such as activities of the city."""
+
+    month = Text(7, 7, required=True, metadata={"example": "2026-08"})
+    as_of = Instant(required=True, metadata={"example": "2026-10-31T20:00:00+08:00"})
+    counties = Listed(Inner(CountyRowOut), MAX_COUNTIES, required=True)
+    totals = Inner(CountyFiguresOut, required=True)
 
 
 class CheckedOut(Out):

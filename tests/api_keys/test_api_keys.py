@@ -12,7 +12,7 @@ from counting import count_statements
 from sqlalchemy import select, update
 from test_bad_input import required_query
 
-from engage.api_keys.models import MAX_KEYS
+from engage.api_keys.models import MAX_KEYS, Scope
 from engage.app import APIS, create_app
 from engage.core import openapi
 from engage.core.http import PREFIX
@@ -121,7 +121,7 @@ def test_a_key_opens_nothing_but_figures_of_the_whole_interface(world, make, cli
     with database.reading() as connection:
         admin = connection.scalar(select(RoleGrant.person_id).where(RoleGrant.role == Role.PLATFORM_ADMIN))
     made = new_key()
-    make.api_key(SimpleNamespace(id=admin), made, scopes=["read_figures", "read_integrity"])
+    make.api_key(SimpleNamespace(id=admin), made, scopes=[scope.value for scope in Scope])
     opened = set()
     for operation in OPERATIONS:
         ids = {name: str(world.id_for(name) or "140502") for name in operation.path_parameters}
@@ -145,20 +145,21 @@ def test_a_key_opens_nothing_but_figures_of_the_whole_interface(world, make, cli
                 assert "statistics" in operation.path or not answer.json["items"]
             else:  # refused, or hidden
                 assert answer.status_code in (403, 404), answer.json
-    assert {"read_participation", "export_participation", "read_integrity"} <= opened
+    assert {"read_participation", "export_participation", "read_integrity", "read_county_totals"} <= opened
 
 
 def test_without_the_scope_even_figures_stay_closed(app, ask, make, officer, frozen):
     for scopes in (
         [],
         ["manage_activity"],
-        [p.value for p in Permission if p not in (Permission.READ_FIGURES, Permission.READ_INTEGRITY)],
+        [p.value for p in Permission if p.value not in list(Scope)],
     ):
         made = new_key()
         make.api_key(officer, made, scopes=scopes)
         answer = app.test_client().get(FIGURES, headers={"Authorization": f"Bearer {made.text}"})
         assert (answer.status_code, answer.json["totals"]["activities"], answer.json["scope"]) == (200, 0, [])
         assert ask(made.text, "/v1/statistics/integrity") == (403, "not_allowed")
+        assert ask(made.text, "/v1/statistics/counties?month=2026-08") == (403, "not_allowed")
 
 
 def test_only_who_holds_a_role_makes_keys_and_none_beyond_it(as_user, make, city, frozen):

@@ -220,6 +220,12 @@ SPECIAL: dict[str, dict[str, object]] = {
         "withdrawn_by": None,
         "expires_at": NOW.replace(hour=4),
     },
+    "login_ticket": {
+        "person_id": None,
+        "phone_session_id": None,
+        "session_id": None,
+        "expires_at": NOW.replace(hour=4),
+    },
     "org_path": {"depth": 0},
     "api_key": {"expires_at": NOW.replace(month=12)},
     "hours_account": {"person_id": None},

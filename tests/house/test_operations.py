@@ -23,7 +23,10 @@ CJK = re.compile(r"[\u4e00-\u9fff]")
 STEP = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*|\{[a-z_]+\}")
 
 # Addresses outside the API: for browsers, monitors and tools.
-OTHER_ADDRESSES = {"/", "/healthz", "/readyz", "/openapi.json", "/openapi.yaml"}
+OTHER_ADDRESSES = {
+    "/", "/healthz", "/readyz", "/openapi.json", "/openapi.yaml",
+    "/console/login", "/console/login.js", "/console/login.css", "/console/scan",
+}  # fmt: skip
 
 # Staff PUTs that replace nothing another person may have changed meanwhile; each with its reason.
 WITHOUT_IF_MATCH = {
@@ -34,6 +37,7 @@ WITHOUT_IF_MATCH = {
 WITHOUT_KEY = {
     "create_api_key": "the answer holds a secret, and what is repeated would have to be kept; the other key is revoked",
     "invite_to_role": "a kept answer would hold the secret; one made twice is withdrawn",
+    "create_login_ticket": "nobody has logged in yet; one that nobody scans ends after two minutes",
 }
 
 # What is created without an address of its own; each with where it is read.
@@ -61,6 +65,7 @@ OF_A_PERSON = {
 # Reads that show something like it, or are files for staff, and need no entry; each with its reason.
 WITHOUT_PEOPLE = {
     "export_participation": "figures",
+    "export_county_totals": "figures",
     "check_certificate": "whoever was given the code checks what its owner shows them",
 }
 

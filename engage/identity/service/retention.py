@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, select
 
-from engage.identity.models import AuthSession, LoginAttempt, RefreshToken, SecondFactor
+from engage.identity.models import AuthSession, LoginAttempt, LoginTicket, RefreshToken, SecondFactor
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,7 +21,7 @@ _PURGED_AT_ONCE: Final = 1000
 
 
 def purge(session: Session, now: datetime) -> int:
-    """Delete what is past its time: log-in attempts, used-up tokens, sessions, second factors begun and left; return how many rows.
+    """Delete what is past its time: log-in attempts and tickets, used-up tokens, sessions, second factors begun and left; return how many rows.
 
     At most some thousand rows at a time, so that nobody waits long for the writer of a SQLite file.
     """
@@ -30,6 +30,13 @@ def purge(session: Session, now: datetime) -> int:
             LoginAttempt.code_hash.in_(
                 select(LoginAttempt.code_hash)
                 .where(LoginAttempt.started_at <= now - _ATTEMPT_KEPT)
+                .limit(_PURGED_AT_ONCE)
+            )
+        ),
+        delete(LoginTicket).where(
+            LoginTicket.id.in_(
+                select(LoginTicket.id)
+                .where(LoginTicket.expires_at <= now - _ATTEMPT_KEPT)
                 .limit(_PURGED_AT_ONCE)
             )
         ),

@@ -14,7 +14,7 @@ from engage.core.crypto import keyed_hash, sha256, url_token
 from engage.core.errors import DomainError
 from engage.identity.access import refuse_inactive
 from engage.identity.errors import NoSuchSession, RefreshTokenInvalid, RefreshTokenReused, SessionEnded
-from engage.identity.models import AuthSession, Person, RefreshToken, SessionEnd
+from engage.identity.models import AuthSession, LoginMethod, Person, RefreshToken, SessionEnd
 from engage.identity.queries import live_sessions
 from engage.identity.service.notices import Notice, tell
 
@@ -40,7 +40,7 @@ class OpenSession:
 
 
 def first_token(settings: Settings, code: str, session_id: UUID) -> str:
-    """Return the refresh token that a session begins with."""
+    """Return the refresh token that a session begins with; ``code`` is the secret that whoever logs in has shown."""
     # Derived, not drawn: a repeated request gets the same token although only its hash is stored.
     return url_token(keyed_hash(settings.key("refresh-token"), f"first:{session_id}:{code}"))
 
@@ -49,9 +49,15 @@ def _next_token(settings: Settings, token: str) -> str:
     return url_token(keyed_hash(settings.key("refresh-token"), f"next:{token}"))
 
 
-def lives_until(work: Work, created_at: datetime) -> datetime:
-    """Return when a session ends that is used now and not again: it slides on with each use, but not for ever."""
-    return min(work.now + work.settings.refresh_token_life, created_at + work.settings.session_life)
+def lives_until(work: Work, created_at: datetime, method: LoginMethod = LoginMethod.WECHAT) -> datetime:
+    """Return when a session ends that is used now and not again: it slides on with each use, but not for ever.
+
+    That of a web page ends much sooner: the machine may be shared, and whoever sits down next finds what was left open.
+    """
+    settings = work.settings
+    if method is LoginMethod.QR:
+        return min(work.now + settings.web_idle_life, created_at + settings.web_session_life)
+    return min(work.now + settings.refresh_token_life, created_at + settings.session_life)
 
 
 def stored(work: Work, token: str, session_id: UUID, expires_at: datetime) -> RefreshToken:
@@ -86,7 +92,8 @@ def refresh(errand: Errand, token: str) -> OpenSession:
 def _rotate(work: Work, token: str) -> OpenSession | DomainError:
     row = work.session.execute(
         select(RefreshToken.expires_at, RefreshToken.replaced_at, AuthSession.ended_at)
-        .add_columns(AuthSession.id, AuthSession.person_id, AuthSession.created_at, Person.status)
+        .add_columns(AuthSession.id, AuthSession.person_id, AuthSession.created_at, AuthSession.method)
+        .add_columns(Person.status)
         .join(AuthSession, AuthSession.id == RefreshToken.session_id)
         .join(Person, Person.id == AuthSession.person_id)
         .where(RefreshToken.token_hash == sha256(token))
@@ -99,7 +106,7 @@ def _rotate(work: Work, token: str) -> OpenSession | DomainError:
     refuse_inactive(row.status)
     successor = _next_token(work.settings, token)
     if row.replaced_at is None:
-        expires_at = lives_until(work, row.created_at)
+        expires_at = lives_until(work, row.created_at, row.method)
         if expires_at <= work.now:  # the setting was lowered meanwhile
             return RefreshTokenInvalid()
         _replace(work, token, successor, row.id, expires_at)

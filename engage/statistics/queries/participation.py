@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from engage.core.db import Context
 
 # A draft is no activity yet, and one that was called off took place for nobody: neither counts in any column.
-_COUNTED: Final = (ActivityStatus.PUBLISHED, ActivityStatus.SUMMARISED)
+COUNTED: Final = (ActivityStatus.PUBLISHED, ActivityStatus.SUMMARISED)
 _NO_HUB: Final = {Language.ZH: "其他地点", Language.EN: "Other places"}
 _DAY: Final = timedelta(days=1)
-_RATE_DECIMALS: Final = 4
+RATE_DECIMALS: Final = 4
 _ALL_ROWS: Final = 2**31 - 2
 _TITLES: Final = {
     "activities": "活动",
@@ -141,7 +141,7 @@ def _figures(row: Row[Any]) -> dict[str, Any]:
         "activities": int(row.activities),
         **{name: int(getattr(row, name)) for name in _SUMS},
         "people": int(row.people),
-        "attendance_rate": round(came / expected, _RATE_DECIMALS) if expected else None,
+        "attendance_rate": round(came / expected, RATE_DECIMALS) if expected else None,
     }
 
 
@@ -150,7 +150,7 @@ def _statement(
 ) -> Select[Any]:
     """Return the select of a page of rows (one more than asked for), then the row of totals."""
     counted = _counted(look, query, grouping)
-    persons = _persons(counted, look.now)
+    persons = persons_of(counted, look.now)
     rows = _rows(counted, persons, grouping, after, query["limit"] + 1)
     both = union_all(select(literal(0).label("part"), rows), _totals(counted, persons, rows)).subquery()
     return select(both).order_by(both.c.part, both.c.key.is_(None), both.c.sort, both.c.key)
@@ -168,7 +168,7 @@ def _counted(look: Context, query: dict[str, Any], grouping: _Grouping) -> CTE:
             Activity.late_minutes,
         )
         .where(
-            Activity.status.in_(_COUNTED),
+            Activity.status.in_(COUNTED),
             Activity.starts_at >= day_start(query["first_day"]),
             Activity.starts_at < day_start(query["last_day"]) + _DAY,
             countable(look),
@@ -177,8 +177,11 @@ def _counted(look: Context, query: dict[str, Any], grouping: _Grouping) -> CTE:
     )
 
 
-def _persons(counted: CTE, now: datetime) -> CTE:
-    """Return a row for each person in each row of figures, with what they add: one person there, however often they came."""
+def persons_of(counted: CTE, now: datetime, *, by_reader: bool = False) -> CTE:
+    """Return a row for each person in each row of figures, with what they add: one person there, however often they came.
+
+    ``by_reader`` tells beside it (``new_…``) what the reader does not know from figures of their own, by ``counted.is_own``.
+    """
     turns = (
         select(
             counted.c.key,
@@ -187,6 +190,7 @@ def _persons(counted: CTE, now: datetime) -> CTE:
             CheckIn.sign_up_id.label("was_there"),
             attendance(now, counted.c).label("attendance"),
             (counted.c.ends_at <= now).label("is_over"),
+            *([counted.c.is_own] if by_reader else []),
         )
         .join(SignUp, SignUp.activity_id == counted.c.id)
         .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
@@ -201,6 +205,13 @@ def _persons(counted: CTE, now: datetime) -> CTE:
         "expected": func.count().filter(is_over, became.in_((*_IN_THEIR_PLACE, Attendance.ABSENT))),
         "came": func.count().filter(is_over, became.in_(_IN_THEIR_PLACE)),
     }
+    if by_reader:
+        new = ~turns.c.is_own
+        counts |= {
+            "new_check_ins": func.count(turns.c.was_there).filter(new),
+            "new_came": func.count().filter(new, is_over, became.in_(_IN_THEIR_PLACE)),
+            "new_absent": func.count().filter(new, is_over, became == Attendance.ABSENT),
+        }
     return (
         select(turns.c.key, turns.c.person_id, *(count.label(name) for name, count in counts.items()))
         .group_by(turns.c.key, turns.c.person_id)
