@@ -134,7 +134,7 @@ def _told_for_themselves(operation: Operation, letter: str, position: str) -> st
     return "nobody" if name in LOGGED_OUT else "hidden" if name in HIDDEN else "yes"
 
 
-def told(operation: Operation, letter: str, position: str) -> str:
+def told(operation: Operation, letter: str, position: str) -> str:  # noqa: PLR0911 - a line for each table
     """Return what the tables say: yes, refused (403), unprivileged (403: show your second factor, or enrol one) or hidden (404)."""
     name = operation.name
     if operation.access.name != "staff":
