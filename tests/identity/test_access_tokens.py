@@ -25,7 +25,7 @@ LIFE = timedelta(minutes=15)
 MEMBERS_ONLY = "/v1/me/messages"
 
 
-@pytest.fixture(params=list(TokenAlgorithm))
+@pytest.fixture(scope="module", params=list(TokenAlgorithm))
 def signing_app(request, app, settings):
     """An application that signs with one of the algorithms."""
     signing = create_app(settings.replace(token_algorithm=request.param))
