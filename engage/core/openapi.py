@@ -22,6 +22,8 @@ from engage.core.errors import (
     InvalidJson,
     KeyReused,
     Language,
+    LockedOut,
+    RateLimited,
     StillRunning,
     UnsupportedMediaType,
     VersionConflict,
@@ -39,15 +41,35 @@ if TYPE_CHECKING:
 
 _DESCRIPTION: Final = """\
 面向共青团市级组织的青年服务后端：查找青年之家、报名活动、现场签到、加入驻外（飞地）团组织，以及参与数据统计。
+请求按人、密钥或来源地址限流：每个回答带 `RateLimit`，超过时为 429 和 `Retry-After`。
 
 Backend for youth work of a city's League committee: find hubs, sign up for activities, check in, join enclave
 branches, read participation figures. Errors are RFC 9457 problems; branch on `code`. Times carry an offset;
 coordinates are GCJ-02 unless `coord_type=wgs84`. Lists are cursor-paged. A `PUT` may be repeated; a creating
-`POST` may be repeated under one `Idempotency-Key`.
+`POST` may be repeated under one `Idempotency-Key`. Requests are limited by person, key or address: each answer says what
+is left (`RateLimit`), and one too many is a 429 with `Retry-After`.
 """
 # Parameters of a path that are no ids.
 _SAMPLES: Final = {"code": "140524", "verification_code": "K7QF-2M4X-AB3D-EFGH-JKLM-NPQR"}
 _SERVER: Final = "https://engage.example.cn"
+_RETRY_AFTER: Final = "Retry-After"
+_HEADERS: Final[dict[str, dict[str, Any]]] = {
+    "RateLimit-Policy": {
+        "description": "对本次请求计数的限额：`q` 次，每 `w` 秒。The limits that this request counts for: `q` requests in `w` seconds.",
+        "schema": {"type": "string"},
+        "example": '"person";q=600;w=60',
+    },
+    "RateLimit": {
+        "description": "剩余 `r` 次，`t` 秒后恢复。What is left of them, and in how many seconds there is more (draft-ietf-httpapi-ratelimit-headers).",
+        "schema": {"type": "string"},
+        "example": '"person";r=598;t=42',
+    },
+    _RETRY_AFTER: {
+        "description": "请在这么多秒之后再试。Try again after so many seconds.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 42,
+    },
+}
 
 
 def build(operations: Iterable[Operation], version: str) -> dict[str, Any]:
@@ -68,6 +90,8 @@ def build(operations: Iterable[Operation], version: str) -> dict[str, Any]:
     _converter(marshmallow).add_attribute_function(_declared_type)
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     spec.components.schema("Problem", schema=Problem)
+    for name, header in _HEADERS.items():
+        spec.components.header(name, header)
     ordered = sorted(operations, key=lambda operation: (operation.path, operation.method))
     for tag in dict.fromkeys(operation.tag for operation in ordered):
         spec.tag({"name": tag, "description": tag})
@@ -104,7 +128,9 @@ def refusals(operation: Operation) -> list[type[DomainError]]:
         found += [StillRunning, KeyReused]
     if operation.mode is not Mode.READ:
         found.append(ConflictingChange)
-    found += [InternalError, DatabaseBusy]
+    if operation.gate:
+        found.append(LockedOut)
+    found += [RateLimited, InternalError, DatabaseBusy]
     return list(dict.fromkeys(found))
 
 
@@ -186,7 +212,10 @@ def _parameters(operation: Operation) -> list[Any]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    success: dict[str, Any] = {"description": "成功 · Success"}
+    success: dict[str, Any] = {
+        "description": "成功 · Success",
+        "headers": _headers("RateLimit-Policy", "RateLimit"),
+    }
     if operation.returns:
         success["content"] = {JSON: {"schema": operation.returns, "example": example(operation.returns)}}
     if operation.binary:
@@ -199,7 +228,12 @@ def _responses(operation: Operation) -> dict[str, Any]:
         by_status.setdefault(refusal.status, []).append(refusal)
     for status, group in sorted(by_status.items()):
         responses[str(status)] = _problem(group)
+    responses["429"]["headers"] = _headers(*_HEADERS)
     return responses
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _file(binary: Binary) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from sqlalchemy import bindparam, select, true
 
 from engage.core import clock
 from engage.core.config import TokenAlgorithm
-from engage.core.errors import NotLoggedIn
+from engage.core.errors import DomainError, NotLoggedIn
+from engage.core.limits import PERSON
 from engage.core.prepared import Prepared
 from engage.core.replies import this_request
 from engage.identity.access import refuse_inactive
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from engage.core.config import Settings
     from engage.core.db import Database, Look
-    from engage.core.errors import DomainError
+    from engage.core.lockout import Gate
     from engage.identity.service import OpenSession
 
 _ISSUER: Final = "engage"
@@ -64,6 +65,10 @@ class Identity:
     person_id: UUID
     session_id: UUID
     expires_at: float
+
+    @property
+    def counted_as(self) -> tuple[str, str]:
+        return PERSON, self.person_id.hex
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +209,20 @@ def _identity() -> Identity | None:
     return identity
 
 
+def shown() -> Identity | None:
+    """Return who shows a good token where none is asked for: by whom the request is counted."""
+    try:
+        return _identity()
+    except DomainError:
+        return None
+
+
 class _Anyone:
     """Everybody; a token is optional, but a bad one is refused rather than ignored."""
 
     name = "anyone"
     refusals: tuple[type[DomainError], ...] = (TokenInvalid, TokenExpired, ApiKeyNotTaken)
+    gate: Gate | None = None
 
     def identify(self) -> Identity | None:
         return _identity()
@@ -300,6 +314,7 @@ class _Member:
         AccountClosed,
         ApiKeyNotTaken,
     )
+    gate: Gate | None = None
 
     def identify(self) -> Identity:
         identity = _identity()
@@ -326,6 +341,7 @@ class _Guest:
     refusals: tuple[type[DomainError], ...] = tuple(
         refusal for refusal in _Member.refusals if refusal is not NotLoggedIn
     )
+    gate: Gate | None = None
 
     def identify(self) -> Identity | None:
         return _identity()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import current_app
 
 from engage.core.http import Api, Mode, public
+from engage.core.lockout import By, Gate
 from engage.core.replies import this_request
 from engage.core.schemas import PageQuery
 from engage.identity import queries, service
@@ -45,6 +46,16 @@ if TYPE_CHECKING:
     from engage.wechat.gateway import WeChatGateway
 
 api: Final = Api("登录与个人 · Identity")
+# Each code is a question to WeChat, which answers so many a minute: who is locked out is refused before it is asked.
+_LOG_IN: Final = Gate("log_in", By.ADDRESS, (WeChatCodeRefused,))
+_REFRESH: Final = Gate("refresh", By.ADDRESS, (RefreshTokenInvalid, RefreshTokenReused), lets_good_pass=True)
+_PHONE_CODE: Final = Gate(
+    "phone_code",
+    By.PERSON,
+    (WeChatPhoneCodeRefused,),
+    counts_success=True,  # WeChat charges for it
+    when=lambda arguments: arguments["body"]["phone_code"] is not None,
+)
 
 
 def _wechat() -> WeChatGateway:
@@ -56,6 +67,7 @@ def _wechat() -> WeChatGateway:
     "POST", "/auth/wechat/login", access=public, zh="微信登录", body=WeChatLoginIn, returns=WeChatLoginOut,
     mode=Mode.ERRAND, refuses=[WeChatCodeRefused, WeChatAccountBlocked, WeChatUnavailable, WeChatNotConfigured,
                                LoginInProgress, AccountSuspended, AccountClosed],
+    gate=_LOG_IN,
 )  # fmt: skip
 def log_in_with_wechat(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
     """Log in with the code of wx.login.
@@ -70,7 +82,7 @@ def log_in_with_wechat(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
 
 @api.operation(
     "POST", "/auth/refresh", access=public, zh="刷新登录凭证", body=RefreshIn, returns=TokensOut, mode=Mode.ERRAND,
-    refuses=[RefreshTokenInvalid, RefreshTokenReused, SessionEnded, AccountSuspended, AccountClosed],
+    refuses=[RefreshTokenInvalid, RefreshTokenReused, SessionEnded, AccountSuspended, AccountClosed], gate=_REFRESH,
 )  # fmt: skip
 def refresh(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
     """Exchange a refresh token for new tokens.
@@ -122,6 +134,7 @@ def read_me(look: Look) -> dict[str, Any]:
 @api.operation(
     "PUT", "/me", access=member, zh="填写我的资料", body=ProfileIn, returns=MeOut, mode=Mode.ERRAND,
     refuses=[TooYoung, TooOld, WeChatPhoneCodeRefused, WeChatAccountBlocked, WeChatUnavailable, WeChatNotConfigured],
+    gate=_PHONE_CODE,
 )  # fmt: skip
 def replace_me(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
     """Replace my profile.

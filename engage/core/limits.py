@@ -1,0 +1,232 @@
+"""How often somebody may call: by person, by API key, and by address for those who show neither.
+
+Counts are shared through Redis where it is set. Without it each worker counts in its own memory: N workers then admit up to N times
+as much. No request ever waits for a count or fails for want of one: while Redis is away the workers count by themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from limits.errors import ConfigurationError, StorageError
+from limits.storage import RedisStorage
+
+from engage.core import clock
+from engage.core.config import SettingsError
+from engage.core.errors import RateLimited
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+    from werkzeug.datastructures import Headers
+
+    from engage.core.config import Settings
+    from engage.core.logging import Trace
+
+PERSON: Final = "person"
+KEY: Final = "key"
+ADDRESS: Final = "address"
+# A refused attempt of staff leaves an entry in the audit log, which nothing takes away again: so many requests does it count as.
+REFUSAL_WEIGHT: Final = 10
+MOST_COUNTS: Final = 50_000  # kept in memory for each of the three; some 8 MB
+_NETWORK_OF_ONE: Final = 64  # bits of an IPv6 address that a household or a phone gets as a whole
+_REDIS_SECONDS: Final = 0.25
+_REDIS_AWAY_SECONDS: Final = 5.0
+
+log = logging.getLogger("engage.limits")
+
+
+class Caller(Protocol):
+    """Who calls, and by what they are counted: one of the names above, and whose count it is."""
+
+    @property
+    def counted_as(self) -> tuple[str, str]: ...
+
+
+class Counter(Protocol):
+    """What counts: a storage of the library, or ours."""
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int: ...
+
+
+class Policy(NamedTuple):
+    """A limit as clients read of it."""
+
+    name: str
+    amount: int
+    seconds: int
+    header: str
+
+
+class Quota(NamedTuple):
+    """What is left of a limit to whoever calls, and in how many seconds there is more."""
+
+    policy: Policy
+    remaining: int
+    reset: int
+
+
+class Memory:
+    """Counts of this process, a bounded number of them and without a thread.
+
+    The library's own begins a thread every ten milliseconds, which looks through all keys, and it forgets none before its
+    time, so that whoever has many addresses fills it. Here the older half is forgotten when the younger is full.
+    """
+
+    def __init__(self, most: int = MOST_COUNTS) -> None:
+        self._half = most // 2
+        self._guard = threading.Lock()
+        self._young: dict[str, int] = {}
+        self._old: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Add to a count and return it."""
+        with self._guard:
+            count = self._young.get(key)
+            if count is None:
+                if len(self._young) >= self._half:
+                    self._old, self._young = self._young, {}
+                count = self._old.pop(key, 0)
+            count += amount
+            self._young[key] = count
+            return count
+
+
+class Limiter:
+    """Counts each request of an operation and says when it is one too many.
+
+    Windows are fixed, and begin at another time for each subject, known from its name: one addition is all that a count takes,
+    and not everybody comes back in the same second.
+    """
+
+    def __init__(self, settings: Settings, whose: Callable[[], Caller | None]) -> None:
+        rates = {PERSON: settings.limit_person, KEY: settings.limit_key, ADDRESS: settings.limit_address}
+        self._limits = {name: (policy_of(name, rate), Memory()) for name, rate in rates.items() if rate}
+        self._whose = whose
+        self.shared: Counter | None = _redis(settings.redis_url) if settings.redis_url else None
+        self._shared_from = 0.0
+
+    def admit(self, trace: Trace, caller: Caller | None) -> None:
+        """Count a request of whoever calls, or of the address it came from.
+
+        Raises:
+            RateLimited: it is one too many.
+
+        """
+        known = caller or self._whose()
+        self._count(trace, known.counted_as if known else _stranger(trace.address))
+        _refuse_spent(trace)
+
+    def admit_stranger(self, trace: Trace) -> None:
+        """Count a request whose token or key is not good, by address.
+
+        Raises:
+            RateLimited: it is one too many.
+
+        """
+        self._count(trace, _stranger(trace.address))
+        _refuse_spent(trace)
+
+    def weigh_refusal(self, trace: Trace, caller: Caller) -> None:
+        """Count a request once more, for what its refusal has left behind."""
+        self._count(trace, caller.counted_as, REFUSAL_WEIGHT - 1)
+
+    def _count(self, trace: Trace, counted_as: tuple[str, str] | None, weight: int = 1) -> None:
+        if counted_as is None or counted_as[0] not in self._limits:
+            return
+        name, subject = counted_as
+        policy, memory = self._limits[name]
+        seconds = policy.seconds
+        window, passed = divmod(clock.now().timestamp() + zlib.crc32(subject.encode()) % seconds, seconds)
+        count = self._added(memory, f"{name}/{subject}/{window:.0f}", seconds, weight)
+        trace.quotas = (Quota(policy, policy.amount - count, ceil(seconds - passed)), *trace.quotas[1:])
+
+    def _added(self, memory: Memory, key: str, seconds: int, weight: int) -> int:
+        if self.shared is not None and time.monotonic() >= self._shared_from:
+            try:
+                return self.shared.incr(key, seconds, weight)
+            except StorageError as error:
+                self._shared_from = time.monotonic() + _REDIS_AWAY_SECONDS
+                log.warning("redis", exc_info=error)
+        return memory.incr(key, seconds, weight)
+
+
+def redis_answers(settings: Settings) -> bool:
+    """Say whether Redis, which is set, can be reached.
+
+    Raises:
+        SettingsError: the package for it is missing.
+
+    """
+    return bool(_redis(settings.redis_url).check())
+
+
+def _redis(url: str) -> RedisStorage:
+    """Return the storage in Redis; it connects when it is first asked.
+
+    Raises:
+        SettingsError: the package for it is missing.
+
+    """
+    try:
+        return RedisStorage(
+            url,
+            key_prefix="engage",
+            wrap_exceptions=True,
+            socket_timeout=_REDIS_SECONDS,
+            socket_connect_timeout=_REDIS_SECONDS,
+        )
+    except ConfigurationError as error:
+        raise SettingsError("ENGAGE_REDIS_URL: needs another package: pip install 'engage[redis]'") from error
+
+
+def _refuse_spent(trace: Trace) -> None:
+    for quota in trace.quotas:
+        if quota.remaining < 0:
+            raise RateLimited(retry_after=quota.reset, seconds=quota.reset)
+
+
+@lru_cache(maxsize=256)
+def policy_of(name: str, rate: RateLimitItem) -> Policy:
+    """Return a limit of the settings as clients read of it."""
+    seconds = rate.get_expiry()
+    shown = name.replace("_", "-")
+    return Policy(shown, rate.amount, seconds, f'"{shown}";q={rate.amount};w={seconds}')
+
+
+def tell(headers: Headers, quotas: tuple[Any, ...]) -> None:
+    """Write the headers of draft-ietf-httpapi-ratelimit-headers, revision 10."""
+    headers.add("RateLimit-Policy", ", ".join([quota.policy.header for quota in quotas]))
+    headers.add(
+        "RateLimit",
+        ", ".join([f'"{quota.policy.name}";r={max(0, quota.remaining)};t={quota.reset}' for quota in quotas]),
+    )
+
+
+def _stranger(address: str | None) -> tuple[str, str] | None:
+    subject = subject_of(address)
+    return None if subject is None else (ADDRESS, subject)
+
+
+@lru_cache(maxsize=4096)
+def subject_of(address: str | None) -> str | None:
+    """Return what is counted for an address: itself, or the /64 of IPv6, all of which one caller has; None for what is none."""
+    try:
+        given: IPv4Address | IPv6Address = ip_address(address or "")
+    except ValueError:
+        return None  # a socket file has no address
+    if isinstance(given, IPv4Address):
+        return str(given)
+    if given.ipv4_mapped:
+        return str(given.ipv4_mapped)
+    return str(IPv6Network((given, _NETWORK_OF_ONE), strict=False))
