@@ -52,6 +52,11 @@ is left (`RateLimit`), and one too many is a 429 with `Retry-After`.
 # Parameters of a path that are no ids.
 _SAMPLES: Final = {"code": "140524", "verification_code": "K7QF-2M4X-AB3D-EFGH-JKLM-NPQR"}
 _SERVER: Final = "https://engage.example.cn"
+# What nearly every operation can answer stands once.
+_SHARED_ANSWERS: Final[dict[frozenset[type[DomainError]], str]] = {
+    frozenset({RateLimited}): "RateLimited",
+    frozenset({RateLimited, LockedOut}): "LockedOut",
+}
 _RETRY_AFTER: Final = "Retry-After"
 _HEADERS: Final[dict[str, dict[str, Any]]] = {
     "RateLimit-Policy": {
@@ -92,6 +97,8 @@ def build(operations: Iterable[Operation], version: str) -> dict[str, Any]:
     spec.components.schema("Problem", schema=Problem)
     for name, header in _HEADERS.items():
         spec.components.header(name, header)
+    for shared, name in _SHARED_ANSWERS.items():
+        spec.components.response(name, {**_problem(list(shared)), "headers": _headers(*_HEADERS)})
     ordered = sorted(operations, key=lambda operation: (operation.path, operation.method))
     for tag in dict.fromkeys(operation.tag for operation in ordered):
         spec.tag({"name": tag, "description": tag})
@@ -227,8 +234,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     for refusal in refusals(operation):
         by_status.setdefault(refusal.status, []).append(refusal)
     for status, group in sorted(by_status.items()):
-        responses[str(status)] = _problem(group)
-    responses["429"]["headers"] = _headers(*_HEADERS)
+        shared = _SHARED_ANSWERS.get(frozenset(group))
+        responses[str(status)] = {"$ref": f"#/components/responses/{shared}"} if shared else _problem(group)
     return responses
 
 
