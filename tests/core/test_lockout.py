@@ -10,12 +10,14 @@ import pytest
 from contract import ContractClient
 from identity.conftest import ScriptedGateway
 from limits import parse
+from limits.errors import StorageError
 from racing import at_once
 from sqlalchemy import func, insert, select
 
 from engage.app import APIS, create_app
 from engage.core import clock, lockout, openapi
 from engage.core.audit import AuditEntry
+from engage.core.errors import DatabaseBusy
 from engage.core.lockout import By, FailedAttempts
 from engage.identity.models import WeChatAccount
 from engage.identity.tokens.api_keys import new_key
@@ -226,6 +228,28 @@ def test_a_lock_is_one_entry_and_what_it_refuses_none(desk, database, frozen):
     codes(desk.invitation, 10)
     failures = [("accept_role_invitation", "no_such_invitation", "role-invitations")] * 3
     assert entries() == [*failures, ("lock_out", "locked_out", "invitation")]
+
+
+def test_who_cannot_be_counted_does_not_get_to_try_and_redis_has_no_part_in_it(
+    desk, app, database, gateway, frozen, monkeypatch
+):
+    class Away:
+        def incr(self, *_):
+            raise StorageError(ConnectionError())
+
+    monkeypatch.setattr(app.extensions["engage.limiter"], "shared", Away())
+    assert codes(desk.log_in, 4)[-1] == "locked_out"
+
+    def busy():
+        raise DatabaseBusy
+
+    asked = len(gateway.asked)
+    with monkeypatch.context() as away:
+        away.setattr(database, "reading", busy)
+        assert desk.log_in(address="203.0.113.8").status_code == 503
+    monkeypatch.setattr("engage.core.lockout._Attempt._add", lambda *_: busy())
+    assert desk.phone_code().status_code == 503
+    assert len(gateway.asked) == asked
 
 
 def test_gates_can_be_off(desk, database, monkeypatch):
