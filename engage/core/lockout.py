@@ -82,7 +82,7 @@ class Gate:
         failures: refusals that count; others do not, nor does what is nobody's fault.
         lets_good_pass: what is tried cannot be guessed and costs little to look at. Whoever is locked out is told so instead of why they were refused,
             and who has the right thing gets through: in a lecture hall behind one address one joker stops nobody.
-        counts_success: an attempt that succeeds costs money too, so it does not set the count back.
+        counts_success: an attempt that succeeds costs something too: all are counted, before they are made.
         when: whether a request tries anything, by its arguments; otherwise each does.
 
     """
@@ -153,12 +153,12 @@ class _Attempt:
         self._gate, self._subject, self._database, self._identity = gate, subject, database, identity
         self._policy = policy_of(gate.name, rate)
         self._window = timedelta(seconds=self._policy.seconds)
-        self._is_counted_first = gate.by is By.PERSON
+        self._is_counted_first = gate.by is By.PERSON or gate.counts_success
         self._count: _Count | None = None
         self._row = (FailedAttempts.gate == gate.name, FailedAttempts.subject == subject)
 
     def begin(self) -> None:
-        """Refuse who is locked out; count the attempt of a person as one that fails, until it is known.
+        """Refuse who is locked out; count the attempt as one that fails, until it is known, where that is to be exact.
 
         Raises:
             LockedOut: they are.
@@ -247,7 +247,7 @@ class _Attempt:
             .where(*self._row)
             .values(locked_until=now + longer, lock_outs=FailedAttempts.lock_outs + 1)
         )
-        actor = self._identity if self._is_counted_first else None
+        actor = self._identity if self._gate.by is By.PERSON else None
         audit.record(session, now, "lock_out", actor=actor, result=LockedOut.code, kind=self._gate.name)
         log.warning("locked out", extra={"fields": {"gate": self._gate.name, "seconds": _seconds(longer)}})
 

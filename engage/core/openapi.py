@@ -25,6 +25,7 @@ from engage.core.errors import (
     LockedOut,
     RateLimited,
     StillRunning,
+    TooMany,
     UnsupportedMediaType,
     VersionConflict,
     VersionRequired,
@@ -98,7 +99,7 @@ def build(operations: Iterable[Operation], version: str) -> dict[str, Any]:
     for name, header in _HEADERS.items():
         spec.components.header(name, header)
     for shared, name in _SHARED_ANSWERS.items():
-        spec.components.response(name, {**_problem(list(shared)), "headers": _headers(*_HEADERS)})
+        spec.components.response(name, _problem(list(shared)))
     ordered = sorted(operations, key=lambda operation: (operation.path, operation.method))
     for tag in dict.fromkeys(operation.tag for operation in ordered):
         spec.tag({"name": tag, "description": tag})
@@ -253,10 +254,13 @@ def _problem(group: list[type[DomainError]]) -> dict[str, Any]:
     codes = sorted({refusal.code: refusal for refusal in group}.items())
     lines = [f"- `{code}`: {_template(refusal.zh)} {_template(refusal.en)}" for code, refusal in codes]
     examples = {code: {"$ref": f"#/components/examples/{code}"} for code, _ in codes}
-    return {
+    problem: dict[str, Any] = {
         "description": "\n".join(lines),
         "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}},
     }
+    if group[0].status == TooMany.status:
+        problem["headers"] = _headers(*_HEADERS)
+    return problem
 
 
 def _template(sentence: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from datetime import timedelta
 from functools import partial
 from types import SimpleNamespace
@@ -17,8 +18,9 @@ from sqlalchemy import func, insert, select
 from engage.app import APIS, create_app
 from engage.core import clock, lockout, openapi
 from engage.core.audit import AuditEntry
-from engage.core.errors import DatabaseBusy
-from engage.core.lockout import By, FailedAttempts
+from engage.core.errors import DatabaseBusy, RateLimited
+from engage.core.lockout import By, FailedAttempts, Gate, guarded
+from engage.core.logging import Trace, current
 from engage.identity.models import WeChatAccount
 from engage.identity.tokens.api_keys import new_key
 from engage.orgs.models import Role
@@ -250,6 +252,24 @@ def test_who_cannot_be_counted_does_not_get_to_try_and_redis_has_no_part_in_it(
     monkeypatch.setattr("engage.core.lockout._Attempt._add", lambda *_: busy())
     assert desk.phone_code().status_code == 503
     assert len(gateway.asked) == asked
+
+
+def test_what_costs_something_each_time_is_counted_each_time_from_an_address_too(database, frozen, strict):
+    make = guarded(lambda *_: "made", Gate("certificate", By.ADDRESS, (), counts_success=True))
+
+    def made(address):
+        current.set(Trace("x", 0.0, address=address))
+        return make(None, None, database, None, {})
+
+    def ask(address):
+        return copy_context().run(made, address)
+
+    assert [ask("203.0.113.7") for _ in range(3)] == ["made"] * 3
+    with pytest.raises(RateLimited):
+        ask("203.0.113.7")
+    assert ask("203.0.113.8") == "made"
+    frozen.move(minutes=10)
+    assert ask("203.0.113.7") == "made"
 
 
 def test_gates_can_be_off(desk, database, monkeypatch):
