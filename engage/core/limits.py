@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from limits.errors import ConfigurationError, StorageError
 from limits.storage import RedisStorage
@@ -35,7 +35,7 @@ KEY: Final = "key"
 ADDRESS: Final = "address"
 # A refused attempt of staff leaves an entry in the audit log, which nothing takes away again: so many requests does it count as.
 REFUSAL_WEIGHT: Final = 10
-MOST_COUNTS: Final = 50_000  # kept in memory for each of the three; some 8 MB
+MOST_COUNTS: Final = 50_000  # kept in memory for each of the three; some 12 MB
 _NETWORK_OF_ONE: Final = 64  # bits of an IPv6 address that a household or a phone gets as a whole
 _REDIS_SECONDS: Final = 0.25
 _REDIS_AWAY_SECONDS: Final = 5.0
@@ -83,22 +83,22 @@ class Memory:
     def __init__(self, most: int = MOST_COUNTS) -> None:
         self._half = most // 2
         self._guard = threading.Lock()
-        self._young: dict[str, int] = {}
-        self._old: dict[str, int] = {}
+        self._young: dict[str, tuple[int, int]] = {}  # by subject: the window, and the count in it
+        self._old: dict[str, tuple[int, int]] = {}
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Add to a count and return it."""
+    def add(self, subject: str, window: int, weight: int) -> int:
+        """Add to what is counted for a subject in a window, and return it."""
         with self._guard:
-            count = self._young.get(key)
-            if count is None:
+            counted = self._young.get(subject)
+            if counted is None:
                 if len(self._young) >= self._half:
                     self._old, self._young = self._young, {}
-                count = self._old.pop(key, 0)
-            count += amount
-            self._young[key] = count
+                counted = self._old.pop(subject, None)
+            count = counted[1] + weight if counted and counted[0] == window else weight
+            self._young[subject] = window, count
             return count
 
 
@@ -123,9 +123,9 @@ class Limiter:
             RateLimited: it is one too many.
 
         """
-        known = caller or self._whose()
-        self._count(trace, known.counted_as if known else _stranger(trace.address))
-        _refuse_spent(trace)
+        if caller is None:
+            caller = self._whose()
+        self._admit(trace, _stranger(trace.address) if caller is None else caller.counted_as)
 
     def admit_stranger(self, trace: Trace) -> None:
         """Count a request whose token or key is not good, by address.
@@ -134,31 +134,45 @@ class Limiter:
             RateLimited: it is one too many.
 
         """
-        self._count(trace, _stranger(trace.address))
-        _refuse_spent(trace)
+        self._admit(trace, _stranger(trace.address))
 
     def weigh_refusal(self, trace: Trace, caller: Caller) -> None:
         """Count a request once more, for what its refusal has left behind."""
-        self._count(trace, caller.counted_as, REFUSAL_WEIGHT - 1)
+        quota = self._count(caller.counted_as, REFUSAL_WEIGHT - 1)
+        if quota is not None:
+            trace.quotas = (quota, *trace.quotas[1:])
 
-    def _count(self, trace: Trace, counted_as: tuple[str, str] | None, weight: int = 1) -> None:
-        if counted_as is None or counted_as[0] not in self._limits:
+    def _admit(self, trace: Trace, counted_as: tuple[str, str] | None) -> None:
+        quota = counted_as and self._count(counted_as, 1)
+        if not quota:
             return
-        name, subject = counted_as
-        policy, memory = self._limits[name]
-        seconds = policy.seconds
-        window, passed = divmod(clock.now().timestamp() + zlib.crc32(subject.encode()) % seconds, seconds)
-        count = self._added(memory, f"{name}/{subject}/{window:.0f}", seconds, weight)
-        trace.quotas = (Quota(policy, policy.amount - count, ceil(seconds - passed)), *trace.quotas[1:])
+        trace.quotas = (quota,)
+        if quota.remaining < 0:
+            raise RateLimited(retry_after=quota.reset, seconds=quota.reset)
 
-    def _added(self, memory: Memory, key: str, seconds: int, weight: int) -> int:
-        if self.shared is not None and time.monotonic() >= self._shared_from:
-            try:
-                return self.shared.incr(key, seconds, weight)
-            except StorageError as error:
-                self._shared_from = time.monotonic() + _REDIS_AWAY_SECONDS
-                log.warning("redis", exc_info=error)
-        return memory.incr(key, seconds, weight)
+    def _count(self, counted_as: tuple[str, str], weight: int) -> Quota | None:
+        name, subject = counted_as
+        limit = self._limits.get(name)
+        if limit is None:
+            return None
+        policy, memory = limit
+        seconds = policy.seconds
+        passed = clock.now().timestamp() + zlib.crc32(subject.encode()) % seconds
+        window = int(passed // seconds)
+        count = self._shared_count(f"{name}/{subject}/{window}", seconds, weight) if self.shared else None
+        if count is None:
+            count = memory.add(subject, window, weight)
+        return Quota(policy, policy.amount - count, ceil((window + 1) * seconds - passed))
+
+    def _shared_count(self, key: str, seconds: int, weight: int) -> int | None:
+        if self.shared is None or time.monotonic() < self._shared_from:
+            return None
+        try:
+            return self.shared.incr(key, seconds, weight)
+        except StorageError as error:
+            self._shared_from = time.monotonic() + _REDIS_AWAY_SECONDS
+            log.warning("redis", exc_info=error)
+            return None
 
 
 def redis_answers(settings: Settings) -> bool:
@@ -190,12 +204,6 @@ def _redis(url: str) -> RedisStorage:
         raise SettingsError("ENGAGE_REDIS_URL: needs another package: pip install 'engage[redis]'") from error
 
 
-def _refuse_spent(trace: Trace) -> None:
-    for quota in trace.quotas:
-        if quota.remaining < 0:
-            raise RateLimited(retry_after=quota.reset, seconds=quota.reset)
-
-
 @lru_cache(maxsize=256)
 def policy_of(name: str, rate: RateLimitItem) -> Policy:
     """Return a limit of the settings as clients read of it."""
@@ -204,13 +212,17 @@ def policy_of(name: str, rate: RateLimitItem) -> Policy:
     return Policy(shown, rate.amount, seconds, f'"{shown}";q={rate.amount};w={seconds}')
 
 
-def tell(headers: Headers, quotas: tuple[Any, ...]) -> None:
+def tell(headers: Headers, quotas: tuple[Quota, ...]) -> None:
     """Write the headers of draft-ietf-httpapi-ratelimit-headers, revision 10."""
-    headers.add("RateLimit-Policy", ", ".join([quota.policy.header for quota in quotas]))
-    headers.add(
-        "RateLimit",
-        ", ".join([f'"{quota.policy.name}";r={max(0, quota.remaining)};t={quota.reset}' for quota in quotas]),
-    )
+    policies, left = quotas[0].policy.header, _left(quotas[0])
+    for quota in quotas[1:]:
+        policies, left = f"{policies}, {quota.policy.header}", f"{left}, {_left(quota)}"
+    headers.add("RateLimit-Policy", policies)
+    headers.add("RateLimit", left)
+
+
+def _left(quota: Quota) -> str:
+    return f'"{quota.policy.name}";r={max(0, quota.remaining)};t={quota.reset}'
 
 
 def _stranger(address: str | None) -> tuple[str, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -65,10 +65,10 @@ class Identity:
     person_id: UUID
     session_id: UUID
     expires_at: float
+    counted_as: tuple[str, str] = field(init=False)  # by the rate limits, at each use of the token
 
-    @property
-    def counted_as(self) -> tuple[str, str]:
-        return PERSON, self.person_id.hex
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counted_as", (PERSON, self.person_id.hex))
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,14 +160,15 @@ def test_limits_can_be_off(limit, ask, make):
 def test_what_is_kept_in_memory_is_bounded_and_needs_no_thread(frozen):
     threads = threading.active_count()
     memory = Memory(most=100)
-    assert memory.incr("first", 60) == 1
+    assert memory.add("first", 1, 1) == 1
     for number in range(10_000):
-        memory.incr(f"address/{number}", 60)
+        memory.add(f"address/{number}", 1, 1)
         assert len(memory) <= 100
         if number % 20 == 0:
-            memory.incr("first", 60)
-    assert memory.incr("first", 60) == 502  # who goes on is remembered
-    assert memory.incr("address/1", 60) == 1
+            memory.add("first", 1, 1)
+    assert memory.add("first", 1, 1) == 502  # who goes on is remembered
+    assert memory.add("first", 2, 1) == 1
+    assert memory.add("address/1", 1, 1) == 1
     assert threading.active_count() == threads
 
 
