@@ -28,7 +28,7 @@ import engage.messages.routes
 import engage.orgs.routes
 import engage.regions.routes
 import engage.statistics.routes
-from engage.core import ids
+from engage.core import ids, limits
 from engage.core import logging as json_logging
 from engage.core.config import Settings
 from engage.core.db import Database
@@ -115,6 +115,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["engage.database"] = database
     app.extensions["engage.wechat"] = WeChatGateway.of(settings, DatabaseTokenStore(database))
     app.extensions["engage.operations"] = [operation for api in APIS for operation in api.operations]
+    app.extensions["engage.limiter"] = limits.Limiter(settings, caller.shown)
     caller.install(app, settings, database)
     app.before_request(_begin)
     app.after_request(_finish)
@@ -138,6 +139,8 @@ def _finish(response: Response) -> Response:
     trace, asked = json_logging.current.get(), this_request()
     response.headers.add("X-Request-Id", trace.request_id)
     response.headers.add("X-Content-Type-Options", "nosniff")
+    if trace.quotas:
+        limits.tell(response.headers, trace.quotas)
     response = compress(response)
     log.info(
         "request",

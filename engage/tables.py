@@ -2,7 +2,7 @@
 
 from engage.activities import models as activities
 from engage.audit import models as audit
-from engage.core import idempotency
+from engage.core import idempotency, lockout
 from engage.enclaves import models as enclaves
 from engage.hubs import models as hubs
 from engage.identity import models as identity
@@ -18,6 +18,7 @@ __all__ = [
     "hubs",
     "idempotency",
     "identity",
+    "lockout",
     "messages",
     "orgs",
     "regions",

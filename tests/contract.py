@@ -22,6 +22,14 @@ def document() -> dict[str, Any]:
     return openapi.build([operation for api in APIS for operation in api.operations], version("engage"))
 
 
+def described(answer: dict[str, Any]) -> dict[str, Any]:
+    """Follow an answer of the document to where it is kept."""
+    if "$ref" not in answer:
+        return answer
+    kept: dict[str, Any] = document()["components"]["responses"][answer["$ref"].rsplit("/", 1)[1]]
+    return kept
+
+
 @cache
 def _operations() -> dict[str, Operation]:
     return {operation.name: operation for api in APIS for operation in api.operations}
@@ -30,9 +38,9 @@ def _operations() -> dict[str, Operation]:
 @cache
 def _validator(name: str, status: int, mimetype: str) -> Draft202012Validator:
     operation = _operations()[name]
-    described = document()["paths"][PREFIX + operation.path][operation.method.lower()]["responses"]
-    assert str(status) in described, f"{name} answered {status}, documented are {sorted(described)}"
-    schema = described[str(status)].get("content", {}).get(mimetype, {}).get("schema")
+    answers = document()["paths"][PREFIX + operation.path][operation.method.lower()]["responses"]
+    assert str(status) in answers, f"{name} answered {status}, documented are {sorted(answers)}"
+    schema = described(answers[str(status)]).get("content", {}).get(mimetype, {}).get("schema")
     assert schema is not None, f"{name} answered {status} with {mimetype}, which is not documented"
     return Draft202012Validator({**schema, "components": document()["components"]})
 

@@ -26,6 +26,7 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "access": "engage.cli.access:access",
     "person": "engage.cli.person:person",
     "keys": "engage.cli.keys:keys",
+    "limits": "engage.cli.limits:limits",
     "audit": "engage.cli.audit:audit",
     "doctor": "engage.cli.doctor:doctor",
     "fake-wechat": "engage.cli.fake_wechat:fake_wechat",

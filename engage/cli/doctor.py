@@ -22,6 +22,7 @@ from engage.core import clock, schema
 from engage.core import logging as json_logging
 from engage.core.config import DEVELOPMENT_SECRET, Settings, SettingsError
 from engage.core.db import Database
+from engage.core.limits import redis_answers
 from engage.orgs.models import Org, RoleGrant
 from engage.regions.models import Division
 from engage.wechat.errors import WeChatError
@@ -39,6 +40,7 @@ _CLOCK_TOLERANCE: Final = timedelta(
 )  # check-in codes live for 60 s, and several machines must agree
 _WECHAT_TOLERANCE: Final = timedelta(seconds=30)  # its header has whole seconds and travels
 _WECHAT_SECONDS: Final = 5.0
+_LOOPBACK: Final = ("127.", "localhost", "[::1]", "unix:")
 _CHINA_OFFSET: Final = timedelta(hours=8)
 
 
@@ -85,6 +87,7 @@ def _checks() -> Iterator[Check]:
     yield Check("settings", ok=True, zh=f"设置可用（{settings.environment}）。", en="Settings can be used.")
     yield from _secrets(settings)
     yield from _folder(settings)
+    yield from _limits(settings)
     yield from _database(settings, _installation)
     yield _wechat(settings)
     yield _wechat_clock(settings)
@@ -130,6 +133,25 @@ def _folder(settings: Settings) -> Iterator[Check]:
             "database_folder", writable,
             ("数据库文件夹可写。", "The database's folder can be written."),
             (f"不能写入 {file}。", "SQLite needs to write the file and its folder."),
+        )  # fmt: skip
+
+
+def _limits(settings: Settings) -> Iterator[Check]:
+    # Who listens on this machine only has a proxy in front, and all requests would seem to come from it.
+    hidden = settings.bind.startswith(_LOOPBACK) and not settings.trusted_proxies
+    yield _say(
+        "trusted_proxies", not (settings.is_production and hidden),
+        ("限流能分辨来源地址。", "Limits can tell addresses apart."),
+        (
+            "未设置 ENGAGE_TRUSTED_PROXIES，限流和锁定会把代理当作唯一来源。",
+            "Set ENGAGE_TRUSTED_PROXIES to the number of your proxies: limits and lock-outs would take the proxy for everybody.",
+        ),
+    )  # fmt: skip
+    if settings.redis_url:
+        yield _say(
+            "redis", redis_answers(settings),
+            ("Redis 可连接。", "Redis answers."),
+            ("Redis 无法连接，各进程各自计数。", "Redis does not answer: each worker counts for itself."),
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from engage.activities.service.due import advance_due
 from engage.audit.service import seal_due
 from engage.cli.installation import database_at_head
-from engage.core import clock, idempotency
+from engage.core import clock, idempotency, lockout
 from engage.core import logging as json_logging
 from engage.core.config import Settings
 from engage.core.errors import DatabaseBusy
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _PAUSE_SECONDS: Final = 2.0
 _PAUSE_AFTER_FAULT_SECONDS: Final = 10.0
 _PURGE_SECONDS: Final = 600
-_PURGES: Final = (purge_identity, idempotency.purge, purge_outbox)
+_PURGES: Final = (purge_identity, idempotency.purge, lockout.purge, purge_outbox)
 
 log = logging.getLogger("engage.worker")
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import dataclasses
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute, parse_many
 
 from engage.core.crypto import Keyring, derive_key
 
@@ -22,6 +25,8 @@ DEVELOPMENT_SECRET: Final = "development-only-secret-never-in-production"  # noq
 _MIN_SECRET_CHARS: Final = 32
 _DATA_KEY_BYTES: Final = 32
 _MAX_KEY_NUMBER: Final = 255
+_LONGEST_WINDOW: Final = 86_400
+_OFF: Final = "off"
 
 
 class SettingsError(Exception):
@@ -104,6 +109,19 @@ class Settings:
     credit_appeal_days: int = 14
     people_days_before: int = 30  # so long before and after an activity a hub manager sees who signed up
     people_days_after: int = 30
+    limit_person: RateLimitItem | None = RateLimitItemPerMinute(600)  # None: without limit
+    limit_key: RateLimitItem | None = RateLimitItemPerMinute(300)
+    limit_address: RateLimitItem | None = RateLimitItemPerMinute(20_000)
+    limit_log_in: RateLimitItem | None = RateLimitItemPerMinute(300, 5)  # from here on: of failed attempts
+    limit_refresh: RateLimitItem | None = RateLimitItemPerMinute(300, 5)
+    limit_api_key: RateLimitItem | None = RateLimitItemPerMinute(60, 10)
+    limit_certificate: RateLimitItem | None = RateLimitItemPerMinute(60, 10)
+    limit_invitation: RateLimitItem | None = RateLimitItemPerMinute(10, 10)
+    limit_phone_code: RateLimitItem | None = RateLimitItemPerHour(10)
+    limit_wechat_proof: RateLimitItem | None = RateLimitItemPerMinute(10, 10)
+    limit_login_ticket: RateLimitItem | None = RateLimitItemPerMinute(120, 10)  # tickets made, used or not
+    limit_page_log_in: RateLimitItem | None = RateLimitItemPerMinute(60, 10)
+    redis_url: str = field(default="", repr=False)
     body_limit_bytes: int = 1_048_576
     log_level: str = "INFO"
     bind: str = "127.0.0.1:8000"
@@ -250,6 +268,26 @@ def _http_base(value: str) -> str:
     return value.rstrip("/")
 
 
+def _rate(value: str) -> RateLimitItem | None:
+    if value == _OFF:
+        return None
+    try:
+        rates = parse_many(value)
+    except ValueError:
+        rates = []
+    if len(rates) != 1 or not rates[0].amount or rates[0].get_expiry() > _LONGEST_WINDOW:
+        raise ValueError("must be off, or a rate of up to a day such as 600/minute or 10/5 minutes")
+    return rates[0]
+
+
+def _redis_url(value: str) -> str:
+    parts = urlsplit(value)
+    with contextlib.suppress(ValueError):  # a port that is no number
+        if parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0:
+            return value
+    raise ValueError("must be an address such as redis://HOST:6379/0 or rediss://:PASSWORD@HOST/0")
+
+
 def _data_keys(value: str) -> dict[int, bytes]:
     """Read ``1:BASE64,2:BASE64``; the highest number seals, all of them open."""
     keys: dict[int, bytes] = {}
@@ -308,6 +346,8 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "credit_appeal_days": _whole(1, 365),
     "people_days_before": _whole(0, 3650),
     "people_days_after": _whole(7, 3650),
+    **{each.name: _rate for each in fields(Settings) if each.name.startswith("limit_")},
+    "redis_url": _redis_url,
     "body_limit_bytes": _whole(1024, 16_777_216),
     "log_level": _log_level,
     "bind": _text,

@@ -185,6 +185,10 @@ class Invalid(DomainError):
     status = 422
 
 
+class TooMany(DomainError):
+    status = 429
+
+
 class Unavailable(DomainError):
     status = 503
     retry_after = 1
@@ -286,6 +290,22 @@ class ConflictingChange(Conflict):
 class DatabaseBusy(Unavailable):
     code = "database_busy"
     zh, en = "系统繁忙，请稍后重试。", "The service is busy; please try again shortly."
+
+
+class RateLimited(TooMany):
+    code = "rate_limited"
+    zh, en = (
+        "请求过于频繁，请 {seconds} 秒后再试。",
+        "Too many requests; try again in {seconds} seconds.",
+    )
+
+
+class LockedOut(TooMany):
+    code = "locked_out"
+    zh, en = (
+        "失败次数过多，已暂时锁定，请 {seconds} 秒后再试。",
+        "Too many failed attempts: locked for now; try again in {seconds} seconds.",
+    )
 
 
 class InternalError(DomainError):

@@ -14,6 +14,7 @@ from engage.core import audit, clock, idempotency
 from engage.core.arguments import arguments_of, sent, stated_purpose
 from engage.core.db import Database, Errand, Look, Nobody, Work
 from engage.core.errors import DomainError
+from engage.core.lockout import guarded
 from engage.core.logging import current
 from engage.core.replies import answered, empty, problem_response, repeated, this_request
 from engage.core.wire import dumper, encode
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
+    from engage.core.limits import Limiter
+    from engage.core.lockout import Gate
+    from engage.core.logging import Trace
     from engage.core.schemas import In, Out, Query
 
 PREFIX: Final = "/v1"
@@ -38,22 +42,25 @@ class Access(Protocol):
     """Who may call. ``identify`` looks at the request only; ``load`` may ask the database.
 
     ``needs_privilege``: only in a session in which the second factor was shown a short while ago.
+    ``gate`` counts what is shown that is not good.
     """
 
     name: str
     needs_privilege: bool
     refusals: tuple[type[DomainError], ...]
+    gate: Gate | None
 
     def identify(self) -> Any: ...
     def load(self, db: Connection | Session, identity: Any, now: datetime) -> Any: ...
 
 
 class _Public:
-    """Open to all; a token is not even looked at."""
+    """Open to all; a token only says by whom the request is counted."""
 
     name = "public"
     needs_privilege = False
     refusals: tuple[type[DomainError], ...] = ()
+    gate: Gate | None = None
 
     def identify(self) -> None:
         return None
@@ -118,6 +125,12 @@ class Operation:
     tag_from: str | None
     audited: bool
     people: Callable[[Any, Any], int] | None
+    gate: Gate | None
+
+    @property
+    def leaves_entries(self) -> bool:
+        """Say whether the audit log tells of its uses and of its refusals."""
+        return self.is_of_staff or self.audited
 
     @property
     def is_of_staff(self) -> bool:
@@ -164,6 +177,7 @@ class Api:
         tag_from: str | None = None,
         audited: bool | None = None,
         people: Callable[[Any, Any], int] | None = None,
+        gate: Gate | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare an operation.
 
@@ -187,6 +201,7 @@ class Api:
             audited: each use is an entry of the audit log, in the transaction of its effect; what staff write always is.
             people: the answer of a GET shows staff personal data of others, which is an entry too: counts them, given who calls and the
                 answer. Whoever calls for themselves and meets nobody else leaves none.
+            gate: failures of it are counted, and lead to a lock-out; by default that of the access.
 
         """
         if method not in ("GET", "PUT", "POST", "DELETE"):
@@ -200,7 +215,7 @@ class Api:
                     method=method, path=path, view=view, access=access, zh=zh, tag=self.tag, query=query, body=body,
                     returns=returns, binary=binary, status=status if returns or binary else 204, refuses=tuple(refuses), mode=mode or default,
                     idempotent=idempotent, if_match=if_match, cache=cache, location=location, tag_from=tag_from,
-                    audited=by_staff if audited is None else audited, people=people,
+                    audited=by_staff if audited is None else audited, people=people, gate=gate or access.gate,
                 )
             )  # fmt: skip
             return view
@@ -224,20 +239,49 @@ def _serve(operation: Operation) -> Callable[..., Response]:
     run = {Mode.WRITE: _write, Mode.ERRAND: _run_errand}.get(operation.mode, _read)
     if operation.people:
         run = _show_people
-    if operation.is_of_staff or operation.audited:
-        run = audit.telling_of_refusals(run)
+    if operation.leaves_entries:
+        run = _weighing_refusals(audit.telling_of_refusals(run))
+    if operation.gate:
+        run = guarded(run, operation.gate)
 
     def serve(**path: str) -> Response:
+        parts = current_app.extensions
+        database: Database = parts["engage.database"]
         try:
-            identity = operation.access.identify()
-            current.get().caller = identity
+            identity = _admit(operation, parts["engage.limiter"], current.get())
             arguments = arguments_of(operation, path)
-            database: Database = current_app.extensions["engage.database"]
             return run(operation, dump, database, identity, arguments)
         except DomainError as refusal:
             return problem_response(refusal)
 
     return serve
+
+
+def _admit(operation: Operation, limiter: Limiter, trace: Trace) -> Any:
+    """Return who calls, once the request is counted."""
+    try:
+        identity = trace.caller = operation.access.identify()
+    except DomainError:
+        limiter.admit_stranger(trace)
+        raise
+    limiter.admit(trace, identity)
+    return identity
+
+
+def _weighing_refusals(run: Callable[..., Response]) -> Callable[..., Response]:
+    """Return what runs an operation and counts a refusal of it for more: each leaves an entry in the audit log, for good."""
+
+    def weighing(
+        operation: Operation, dump: Any, database: Database, identity: Any, arguments: dict[str, Any]
+    ) -> Response:
+        try:
+            return run(operation, dump, database, identity, arguments)
+        except DomainError:
+            limiter: Limiter = current_app.extensions["engage.limiter"]
+            limiter.weigh_refusal(current.get(), identity)
+            raise
+
+    return weighing
 
 
 def _read(

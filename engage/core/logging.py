@@ -24,6 +24,7 @@ class Trace:
     caller: Any = None
     statements: int = 0
     address: str | None = None
+    quotas: tuple[Any, ...] = ()
 
 
 current: Final[ContextVar[Trace]] = ContextVar("current")

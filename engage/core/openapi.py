@@ -22,7 +22,10 @@ from engage.core.errors import (
     InvalidJson,
     KeyReused,
     Language,
+    LockedOut,
+    RateLimited,
     StillRunning,
+    TooMany,
     UnsupportedMediaType,
     VersionConflict,
     VersionRequired,
@@ -39,11 +42,13 @@ if TYPE_CHECKING:
 
 _DESCRIPTION: Final = """\
 面向共青团市级组织的青年服务后端：查找青年之家、报名活动、现场签到、加入驻外（飞地）团组织，以及参与数据统计。
+请求按人、密钥或来源地址限流：每个回答带 `RateLimit`，超过时为 429 和 `Retry-After`。
 
 Backend for youth work of a city's League committee: find hubs, sign up for activities, check in, join enclave
 branches, read participation figures. Errors are RFC 9457 problems; branch on `code`. Times carry an offset;
 coordinates are GCJ-02 unless `coord_type=wgs84`. Lists are cursor-paged. A `PUT` may be repeated; a creating
-`POST` may be repeated under one `Idempotency-Key`.
+`POST` may be repeated under one `Idempotency-Key`. Requests are limited by person, key or address: each answer says what
+is left (`RateLimit`), and one too many is a 429 with `Retry-After`.
 """
 _NEEDS_PRIVILEGE: Final = "需要二次验证：先 `POST /me/privileged-session`。Needs the second factor: `POST /me/privileged-session` first."
 # Parameters of a path that are no ids.
@@ -51,6 +56,29 @@ _SAMPLES: Final = {"code": "140524", "verification_code": "K7QF-2M4X-AB3D-EFGH-J
 # OpenAPI 3.1: names of what a scheme other than OAuth must bring along.
 _PRIVILEGED: Final = "privileged_session"
 _SERVER: Final = "https://engage.example.cn"
+# What nearly every operation can answer stands once.
+_SHARED_ANSWERS: Final[dict[frozenset[type[DomainError]], str]] = {
+    frozenset({RateLimited}): "RateLimited",
+    frozenset({RateLimited, LockedOut}): "LockedOut",
+}
+_RETRY_AFTER: Final = "Retry-After"
+_HEADERS: Final[dict[str, dict[str, Any]]] = {
+    "RateLimit-Policy": {
+        "description": "对本次请求计数的限额：`q` 次，每 `w` 秒。The limits that this request counts for: `q` requests in `w` seconds.",
+        "schema": {"type": "string"},
+        "example": '"person";q=600;w=60',
+    },
+    "RateLimit": {
+        "description": "剩余 `r` 次，`t` 秒后恢复。What is left of them, and in how many seconds there is more (draft-ietf-httpapi-ratelimit-headers).",
+        "schema": {"type": "string"},
+        "example": '"person";r=598;t=42',
+    },
+    _RETRY_AFTER: {
+        "description": "请在这么多秒之后再试。Try again after so many seconds.",
+        "schema": {"type": "integer", "minimum": 1},
+        "example": 42,
+    },
+}
 
 
 def build(operations: Iterable[Operation], version: str) -> dict[str, Any]:
@@ -71,6 +99,10 @@ def build(operations: Iterable[Operation], version: str) -> dict[str, Any]:
     _converter(marshmallow).add_attribute_function(_declared_type)
     spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     spec.components.schema("Problem", schema=Problem)
+    for name, header in _HEADERS.items():
+        spec.components.header(name, header)
+    for shared, name in _SHARED_ANSWERS.items():
+        spec.components.response(name, _problem(list(shared)))
     ordered = sorted(operations, key=lambda operation: (operation.path, operation.method))
     for tag in dict.fromkeys(operation.tag for operation in ordered):
         spec.tag({"name": tag, "description": tag})
@@ -107,7 +139,9 @@ def refusals(operation: Operation) -> list[type[DomainError]]:
         found += [StillRunning, KeyReused]
     if operation.mode is not Mode.READ:
         found.append(ConflictingChange)
-    found += [InternalError, DatabaseBusy]
+    if operation.gate:
+        found.append(LockedOut)
+    found += [RateLimited, InternalError, DatabaseBusy]
     return list(dict.fromkeys(found))
 
 
@@ -195,7 +229,10 @@ def _parameters(operation: Operation) -> list[Any]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    success: dict[str, Any] = {"description": "成功 · Success"}
+    success: dict[str, Any] = {
+        "description": "成功 · Success",
+        "headers": _headers("RateLimit-Policy", "RateLimit"),
+    }
     if operation.returns:
         success["content"] = {JSON: {"schema": operation.returns, "example": example(operation.returns)}}
     if operation.binary:
@@ -207,8 +244,13 @@ def _responses(operation: Operation) -> dict[str, Any]:
     for refusal in refusals(operation):
         by_status.setdefault(refusal.status, []).append(refusal)
     for status, group in sorted(by_status.items()):
-        responses[str(status)] = _problem(group)
+        shared = _SHARED_ANSWERS.get(frozenset(group))
+        responses[str(status)] = {"$ref": f"#/components/responses/{shared}"} if shared else _problem(group)
     return responses
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _file(binary: Binary) -> dict[str, Any]:
@@ -221,10 +263,13 @@ def _problem(group: list[type[DomainError]]) -> dict[str, Any]:
     codes = sorted({refusal.code: refusal for refusal in group}.items())
     lines = [f"- `{code}`: {_template(refusal.zh)} {_template(refusal.en)}" for code, refusal in codes]
     examples = {code: {"$ref": f"#/components/examples/{code}"} for code, _ in codes}
-    return {
+    problem: dict[str, Any] = {
         "description": "\n".join(lines),
         "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": examples}},
     }
+    if group[0].status == TooMany.status:
+        problem["headers"] = _headers(*_HEADERS)
+    return problem
 
 
 def _template(sentence: str) -> str:

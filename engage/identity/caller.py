@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -15,7 +15,8 @@ from sqlalchemy import bindparam, select, true
 
 from engage.core import clock
 from engage.core.config import TokenAlgorithm
-from engage.core.errors import NotLoggedIn
+from engage.core.errors import DomainError, NotLoggedIn
+from engage.core.limits import PERSON
 from engage.core.prepared import Prepared
 from engage.core.replies import this_request
 from engage.identity.access import refuse_inactive
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from engage.core.config import Settings
     from engage.core.db import Database, Look
-    from engage.core.errors import DomainError
+    from engage.core.lockout import Gate
     from engage.identity.service import OpenSession
 
 _ISSUER: Final = "engage"
@@ -67,6 +68,10 @@ class Identity:
     person_id: UUID
     session_id: UUID
     expires_at: float
+    counted_as: tuple[str, str] = field(init=False)  # by the rate limits, at each use of the token
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counted_as", (PERSON, self.person_id.hex))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,12 +213,21 @@ def _identity() -> Identity | None:
     return identity
 
 
+def shown() -> Identity | None:
+    """Return who shows a good token where none is asked for: by whom the request is counted."""
+    try:
+        return _identity()
+    except DomainError:
+        return None
+
+
 class _Anyone:
     """Everybody; a token is optional, but a bad one is refused rather than ignored."""
 
     name = "anyone"
     needs_privilege = False
     refusals: tuple[type[DomainError], ...] = (TokenInvalid, TokenExpired, ApiKeyNotTaken)
+    gate: Gate | None = None
 
     def identify(self) -> Identity | None:
         return _identity()
@@ -325,6 +339,7 @@ class _Member:
         AccountClosed,
         ApiKeyNotTaken,
     )
+    gate: Gate | None = None
 
     def identify(self) -> Identity:
         identity = _identity()
@@ -364,6 +379,7 @@ class _Guest:
     refusals: tuple[type[DomainError], ...] = tuple(
         refusal for refusal in _Member.refusals if refusal is not NotLoggedIn
     )
+    gate: Gate | None = None
 
     def identify(self) -> Identity | None:
         return _identity()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import current_app
 
 from engage.core.http import Api, Mode, public
+from engage.core.lockout import By, Gate
 from engage.core.replies import this_request
 from engage.core.schemas import PageQuery
 from engage.identity import queries, service
@@ -60,6 +61,17 @@ if TYPE_CHECKING:
     from engage.wechat.gateway import WeChatGateway
 
 api: Final = Api("登录与个人 · Identity")
+# Each code is a question to WeChat, which answers so many a minute: who is locked out is refused before it is asked.
+_LOG_IN: Final = Gate("log_in", By.ADDRESS, (WeChatCodeRefused,))
+_REFRESH: Final = Gate("refresh", By.ADDRESS, (RefreshTokenInvalid, RefreshTokenReused), lets_good_pass=True)
+_WECHAT_PROOF: Final = Gate("wechat_proof", By.PERSON, (WeChatProofRefused,))
+_PHONE_CODE: Final = Gate(
+    "phone_code",
+    By.PERSON,
+    (WeChatPhoneCodeRefused,),
+    counts_success=True,  # WeChat charges for it
+    when=lambda arguments: arguments["body"]["phone_code"] is not None,
+)
 
 
 def _wechat() -> WeChatGateway:
@@ -71,6 +83,7 @@ def _wechat() -> WeChatGateway:
     "POST", "/auth/wechat/login", access=public, zh="微信登录", body=WeChatLoginIn, returns=WeChatLoginOut,
     mode=Mode.ERRAND, refuses=[WeChatCodeRefused, WeChatAccountBlocked, WeChatUnavailable, WeChatNotConfigured,
                                LoginInProgress, AccountSuspended, AccountClosed],
+    gate=_LOG_IN,
 )  # fmt: skip
 def log_in_with_wechat(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
     """Log in with the code of wx.login.
@@ -85,7 +98,7 @@ def log_in_with_wechat(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
 
 @api.operation(
     "POST", "/auth/refresh", access=public, zh="刷新登录凭证", body=RefreshIn, returns=TokensOut, mode=Mode.ERRAND,
-    refuses=[RefreshTokenInvalid, RefreshTokenReused, SessionEnded, AccountSuspended, AccountClosed],
+    refuses=[RefreshTokenInvalid, RefreshTokenReused, SessionEnded, AccountSuspended, AccountClosed], gate=_REFRESH,
 )  # fmt: skip
 def refresh(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
     """Exchange a refresh token for new tokens.
@@ -137,6 +150,7 @@ def read_my_second_factor(look: Look) -> dict[str, Any]:
 @api.operation(
     "POST", "/me/second-factor", access=member, zh="启用二次验证", body=SecondFactorIn, returns=SecondFactorSecretOut, mode=Mode.ERRAND,
     refuses=[SecondFactorEnrolled, WeChatProofRefused, WeChatAccountBlocked, WeChatUnavailable, WeChatNotConfigured],
+    gate=_WECHAT_PROOF,
 )  # fmt: skip
 def begin_second_factor(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
     """Begin to enrol a second factor (TOTP): get its secret, shown this once.
@@ -209,6 +223,7 @@ def read_me(look: Look) -> dict[str, Any]:
 @api.operation(
     "PUT", "/me", access=member, zh="填写我的资料", body=ProfileIn, returns=MeOut, mode=Mode.ERRAND,
     refuses=[TooYoung, TooOld, WeChatPhoneCodeRefused, WeChatAccountBlocked, WeChatUnavailable, WeChatNotConfigured],
+    gate=_PHONE_CODE,
 )  # fmt: skip
 def replace_me(errand: Errand, body: dict[str, Any]) -> dict[str, Any]:
     """Replace my profile.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from engage.core.http import Api, Mode, public
+from engage.core.lockout import By, Gate
 from engage.core.replies import this_request
 from engage.identity.caller import member, tokens_of
 from engage.identity.errors import AccountClosed, AccountSuspended
@@ -31,11 +32,14 @@ if TYPE_CHECKING:
     from engage.core.db import Errand, Look, Work
 
 api: Final = Api("网页登录 · Log-in on a web page")
+# A row for each, whoever asks; an office behind one address renews its codes every two minutes.
+_TICKETS: Final = Gate("login_ticket", By.ADDRESS, (), counts_success=True)
+_SECRET: Final = Gate("page_log_in", By.ADDRESS, (NoSuchLoginTicket,), lets_good_pass=True)
 
 
 @api.operation(
     "POST", "/login-tickets", access=public, zh="生成网页登录二维码", returns=NewLoginTicketOut, status=201,
-    location="/login-tickets/{id}",
+    location="/login-tickets/{id}", gate=_TICKETS,
 )  # fmt: skip
 def create_login_ticket(work: Work) -> dict[str, Any]:
     """Make a QR code with which a phone logs this page in.
@@ -81,6 +85,7 @@ def decide_login_ticket(work: Work, ticket_id: UUID, body: dict[str, Any]) -> di
 @api.operation(
     "POST", "/login-tickets/{ticket_id}/tokens", access=public, zh="网页领取登录凭证", body=LoginTicketSecretIn,
     returns=LoginOutcomeOut, mode=Mode.ERRAND, refuses=[NoSuchLoginTicket, AccountSuspended, AccountClosed, NotStaff],
+    gate=_SECRET,
 )  # fmt: skip
 def log_in_by_qr(errand: Errand, ticket_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Ask, from the page, whether the phone has said yes; then get the tokens.

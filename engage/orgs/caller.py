@@ -12,6 +12,8 @@ from sqlalchemy import bindparam, literal, or_, select, update
 
 from engage.core.crypto import sha256
 from engage.core.errors import NotAllowed
+from engage.core.limits import KEY
+from engage.core.lockout import By, Gate
 from engage.core.prepared import Prepared
 from engage.core.replies import this_request
 from engage.identity.access import refuse_inactive
@@ -48,6 +50,11 @@ class ShownKey:
     digest: bytes
     address: str | None
     person_id: UUID | None = None
+
+    @property
+    def counted_as(self) -> tuple[str, str]:
+        """By the whole key: who knows only its beginning counts on their own account."""
+        return KEY, self.digest.hex()
 
 
 _HOLDS_A_ROLE: Final = Prepared(select(literal(1)).where(holds_a_role(LATER.actor.id, LATER.now)))
@@ -137,6 +144,7 @@ class _InPerson:
     name = "staff"
     needs_privilege = False
     refusals: tuple[type[DomainError], ...] = (*member.refusals, NotAllowed)
+    gate: Gate | None = None
 
     def identify(self) -> Identity | ShownKey:
         return member.identify()
@@ -158,6 +166,7 @@ class _Staff(_InPerson):
         *(refusal for refusal in _InPerson.refusals if refusal is not ApiKeyNotTaken),
         *_KEY_REFUSALS,
     )
+    gate: Gate | None = Gate("api_key", By.ADDRESS, (ApiKeyInvalid,), lets_good_pass=True)
 
     def identify(self) -> Identity | ShownKey:
         return _shown_key() or member.identify()

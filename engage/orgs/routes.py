@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engage.core.audit import listed
 from engage.core.errors import NotAllowed
 from engage.core.http import Api, public
+from engage.core.lockout import By, Gate
 from engage.core.schemas import PageQuery
 from engage.identity.caller import anyone, member
 from engage.identity.errors import AccountClosed, AccountSuspended, NoSuchPerson
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
 api: Final = Api("组织 · Organisations")
 roles_api: Final = Api("角色与权限 · Roles and permissions")
 apis: Final = (api, roles_api)
+_INVITATION: Final = Gate("invitation", By.PERSON, (NoSuchInvitation,))
 _ALWAYS_ASK: Final = "private, no-cache"
 
 
@@ -288,7 +290,7 @@ def withdraw_role_invitation(work: Work, invitation_id: UUID) -> None:
         NoSuchInvitation, InvitationUsed, InvitationWithdrawn, InvitationExpired, OwnInvitation, InviterLostRole, OrgNotActive,
         RoleAlreadyHeld, GrantEndsEarly, DutiesNotSeparate,
     ],
-    audited=True,
+    audited=True, gate=_INVITATION,
 )  # fmt: skip
 def accept_role_invitation(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     """Accept an invitation: the role is the caller's from now on."""

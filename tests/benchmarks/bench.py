@@ -43,7 +43,8 @@ class Measured:
 
 def prepare(url: str, *, with_history: bool = False, log_level: str = "WARNING") -> Site:
     """Migrate a database and write the city into it, on request with a long past."""
-    settings = Settings(database_url=url, log_level=log_level)
+    # In this process one person asks all the time; the servers that are measured have the limits of production.
+    settings = Settings(database_url=url, log_level=log_level, limit_person=None)
     database, app = Database(settings), create_app(settings)
     with database.writer.connect() as connection:
         schema.upgrade(connection)

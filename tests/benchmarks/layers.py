@@ -17,12 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response
+from limits import RateLimitItemPerMinute
 from sqlalchemy import Connection
+from werkzeug.datastructures import Headers
 
 from engage.activities.queries import activities as queries
 from engage.activities.schemas.activity import ActivitiesQuery, ActivityOut, ActivityPage
 from engage.core import clock
+from engage.core.config import Settings
 from engage.core.db import Look
+from engage.core.limits import Limiter, tell
+from engage.core.logging import Trace
 from engage.core.prepared import Prepared
 from engage.core.replies import answered
 from engage.core.wire import dumper, encode
@@ -69,6 +74,18 @@ def _through_sqlalchemy(connection: Connection, prepared: Prepared[Any], values:
     return connection.execute(prepared.statement(connection.dialect.name), values).all()
 
 
+def _counting(site: cases.Site) -> Callable[[], None]:
+    """Return what counts a request, with a limit that is never met, and tells of it."""
+    limiter = Limiter(Settings(limit_person=RateLimitItemPerMinute(10**9)), caller.shown)
+    trace, identity = Trace("x", 0.0), caller.Identity(*site.city.people[0], 0.0)
+
+    def count() -> None:
+        limiter.admit(trace, identity)
+        tell(Headers(), trace.quotas)
+
+    return count
+
+
 def measure(site: cases.Site) -> dict[str, float]:
     """Return what each layer costs."""
     token, (person_id, session_id) = site.city.tokens[0], site.city.people[0]
@@ -80,6 +97,7 @@ def measure(site: cases.Site) -> dict[str, float]:
     headers = {"Authorization": f"Bearer {token}"}
     with site.app.test_request_context("/", headers=headers):
         found["token, verified before"] = cost(caller.anyone.identify)
+        found["rate limit, with its headers"] = cost(_counting(site))
     with site.app.test_request_context("/"):
         found["answer of 2 KB with its ETag"] = cost(
             lambda: answered(b"x" * 2000, 200, cache_control="private")

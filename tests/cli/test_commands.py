@@ -46,7 +46,8 @@ def test_every_command_explains_itself_in_both_languages(run, path):
 
 def test_the_list_of_commands_is_the_documented_one():
     assert engage.list_commands(click.Context(engage)) == [
-        "demo", "serve", "worker", "db", "import", "openapi", "grant", "access", "person", "keys", "audit", "doctor", "fake-wechat",
+        "demo", "serve", "worker", "db", "import", "openapi", "grant", "access", "person", "keys", "limits", "audit", "doctor",
+        "fake-wechat",
     ]  # fmt: skip
 
 

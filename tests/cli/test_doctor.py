@@ -94,6 +94,19 @@ def test_weak_secrets_are_named(run, examine):
     assert "secret_key" not in failed
 
 
+def test_a_proxy_that_hides_everybody_and_a_redis_that_is_away_are_named(examine):
+    behind = {
+        "environment": "production",
+        "wechat_api_base": "https://127.0.0.1:1",
+        "database_url": "sqlite:///none.db",
+        "redis_url": "redis://127.0.0.1:1/0",
+    }
+    failed, _ = examine(**behind)
+    assert {"trusted_proxies", "redis"} <= failed
+    failed, _ = examine(**behind, trusted_proxies="1")
+    assert "trusted_proxies" not in failed
+
+
 def test_missing_data_keys_are_named(run, monkeypatch, examine):
     result = run("doctor", "--json")
     assert "data_keys" in {check["check"] for check in json.loads(result.stdout) if not check["ok"]}

@@ -26,6 +26,19 @@ def test_nothing_has_to_be_set_in_development():
     assert settings.keyring.open(settings.keyring.seal("13800138000", "p"), "p") == "13800138000"
 
 
+def test_limits_are_rates_or_off():
+    settings = Settings.from_env(
+        {
+            "ENGAGE_LIMIT_PERSON": "off",
+            "ENGAGE_LIMIT_LOG_IN": "10/5 minutes",
+            "ENGAGE_REDIS_URL": "rediss://:secret@cache:6380/0",
+        }
+    )
+    assert settings.limit_person is None
+    assert (settings.limit_log_in.amount, settings.limit_log_in.get_expiry()) == (10, 300)
+    assert "secret" not in repr(settings)
+
+
 def test_production_takes_what_is_complete():
     settings = Settings.from_env(PRODUCTION)
     assert settings.is_production
@@ -60,6 +73,13 @@ def test_production_takes_what_is_complete():
         ("ENGAGE_CREDIT_ABSENT", "-10"),
         ("ENGAGE_CREDIT_FADES_DAYS", "0"),
         ("ENGAGE_CREDIT_THRESHOLD", "101"),
+        ("ENGAGE_LIMIT_PERSON", "0/minute"),
+        ("ENGAGE_LIMIT_PERSON", "many"),
+        ("ENGAGE_LIMIT_LOG_IN", "10/fortnight"),
+        ("ENGAGE_LIMIT_LOG_IN", "10/minute;5/second"),
+        ("ENGAGE_LIMIT_PHONE_CODE", "10/month"),
+        ("ENGAGE_REDIS_URL", "memcached://cache"),
+        ("ENGAGE_REDIS_URL", "redis://cache:port/0"),
         ("ENGAGE_LOG_LEVEL", "LOUD"),
         ("ENGAGE_WORKER", "2"),
     ],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from contract import described as kept
 from contract import document
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -91,7 +92,7 @@ def test_examples_fit_their_schemas(described):
         *(
             content
             for response in described["responses"].values()
-            for content in response.get("content", {}).values()
+            for content in kept(response).get("content", {}).values()
         ),
     ]
     for content in contents:
@@ -129,8 +130,8 @@ def test_examples_of_bodies_can_be_sent(described):
 def test_problems_name_their_codes(described):
     for status, response in described["responses"].items():
         if int(status) >= 400:
-            content = response["content"]["application/problem+json"]
-            for code, entry in content["examples"].items():
+            answer = kept(response)
+            for code, entry in answer["content"]["application/problem+json"]["examples"].items():
                 example = _example(entry)
-                assert f"`{code}`" in response["description"]
+                assert f"`{code}`" in answer["description"]
                 assert (example["value"]["code"], example["value"]["status"]) == (code, int(status))

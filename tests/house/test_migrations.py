@@ -227,6 +227,7 @@ SPECIAL: dict[str, dict[str, object]] = {
         "expires_at": NOW.replace(hour=4),
     },
     "org_path": {"depth": 0},
+    "failed_attempts": {"lock_outs": 0},
     "api_key": {"expires_at": NOW.replace(month=12)},
     "hours_account": {"person_id": None},
     "hours_entry": {"credit_account_id": RECEIVER, "until_at": NOW.replace(hour=4)},

@@ -71,8 +71,8 @@ WITHOUT_PEOPLE = {
 
 # Tables whose rows staff do not write, or that follow from what is audited.
 NOT_AUDITED = {
-    "audit_entry", "audit_link", "audit_unsealed", "auth_session", "check_in", "cluster", "credit_settlement", "division", "feedback",
-    "hours_account", "hours_certificate", "hours_certificate_entry", "hub_kind", "idempotent_answer", "login_attempt", "message",
+    "audit_entry", "audit_link", "audit_unsealed", "auth_session", "check_in", "cluster", "credit_settlement", "division",
+    "failed_attempts", "feedback", "hours_account", "hours_certificate", "hours_certificate_entry", "hub_kind", "idempotent_answer", "login_attempt", "message",
     "org_kind", "org_path", "outbox", "recovery_code", "refresh_token", "wechat_account", "wechat_token",
 }  # fmt: skip
 

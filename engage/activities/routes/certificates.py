@@ -20,6 +20,7 @@ from engage.activities.schemas.hours import (
 )
 from engage.activities.service import certificates as service
 from engage.core.http import Api, Binary, public
+from engage.core.lockout import By, Gate
 from engage.core.schemas import PageQuery
 from engage.identity.caller import member
 from engage.identity.errors import ProfileIncomplete
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from engage.core.paging import Page
 
 api: Final = Api("时长证明 · Certificates")
+_CHECK: Final = Gate("certificate", By.ADDRESS, (NoSuchCertificate,), lets_good_pass=True)
 
 
 @api.operation(
@@ -76,7 +78,7 @@ def download_certificate(look: Look, certificate_id: UUID) -> bytes:
 
 @api.operation(
     "GET", "/certificates/{verification_code}", access=public, zh="核验时长证明", returns=CertificateCheckOut,
-    refuses=[NoSuchCertificate],
+    refuses=[NoSuchCertificate], gate=_CHECK,
 )  # fmt: skip
 def check_certificate(look: Look, verification_code: str) -> dict[str, Any]:
     """Check a certificate by the code printed on it.
