@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from flask import Flask, Response, request
@@ -26,7 +27,7 @@ import engage.messages.routes
 import engage.orgs.routes
 import engage.regions.routes
 import engage.statistics.routes
-from engage.core import ids
+from engage.core import headers, ids
 from engage.core import logging as json_logging
 from engage.core.config import Settings
 from engage.core.db import Database
@@ -47,6 +48,10 @@ from engage.wechat.gateway import WeChatGateway
 from engage.wechat.tokens import DatabaseTokenStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from werkzeug.datastructures import Headers
+
     from engage.core.http import Api
 
 APIS: Final[tuple[Api, ...]] = (
@@ -91,7 +96,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["engage.operations"] = [operation for api in APIS for operation in api.operations]
     caller.install(app, settings, database)
     app.before_request(_begin)
-    app.after_request(_finish)
+    app.after_request(partial(_finish, headers.securing(settings)))
+    if settings.cors_origins:
+        app.after_request(headers.sharing(settings.cors_origins))
     _answer_errors(app)
     for api in APIS:
         api.register(app)
@@ -108,10 +115,10 @@ def _begin() -> None:
     json_logging.current.set(json_logging.Trace(request_id, started, address=address))
 
 
-def _finish(response: Response) -> Response:
+def _finish(secure: Callable[[Headers], None], response: Response) -> Response:
     trace, asked = json_logging.current.get(), this_request()
     response.headers.add("X-Request-Id", trace.request_id)
-    response.headers.add("X-Content-Type-Options", "nosniff")
+    secure(response.headers)
     response = compress(response)
     log.info(
         "request",

@@ -8,15 +8,14 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
-import orjson
 from flask import request
 from marshmallow import ValidationError
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from engage.core import strict_json
 from engage.core.db import Version
 from engage.core.errors import (
     InvalidInput,
-    InvalidJson,
     Issue,
     UnsupportedMediaType,
     VersionConflict,
@@ -111,11 +110,7 @@ def _body(schema: type[In], issues: list[Issue]) -> dict[str, Any]:
         values, found = _read_nothing(schema)
         issues += found
         return deepcopy(values)
-    try:
-        data = orjson.loads(given)
-    except orjson.JSONDecodeError:
-        raise InvalidJson from None
-    return _load(schema, data, issues)
+    return _load(schema, strict_json.parse(given), issues)
 
 
 @cache

@@ -6,6 +6,7 @@ import base64
 import binascii
 import dataclasses
 import os
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -22,6 +23,10 @@ DEVELOPMENT_SECRET: Final = "development-only-secret-never-in-production"  # noq
 _MIN_SECRET_CHARS: Final = 32
 _DATA_KEY_BYTES: Final = 32
 _MAX_KEY_NUMBER: Final = 255
+_YEAR_SECONDS: Final = 31_536_000
+# As browsers write one: nothing after the port, no capitals, no port that goes without saying.
+_ORIGIN: Final = re.compile(r"(https?)://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::([1-9][0-9]{0,4}))?")
+_UNSAID_PORTS: Final = {("http", "80"), ("https", "443")}
 
 
 class SettingsError(Exception):
@@ -101,6 +106,8 @@ class Settings:
     people_days_before: int = 30  # so long before and after an activity a hub manager sees who signed up
     people_days_after: int = 30
     body_limit_bytes: int = 1_048_576
+    cors_origins: frozenset[str] = frozenset()
+    hsts_seconds: int | None = None  # None: a year in production, nothing in development
     log_level: str = "INFO"
     bind: str = "127.0.0.1:8000"
     workers: int = 2
@@ -114,6 +121,13 @@ class Settings:
     @property
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
+
+    @property
+    def hsts(self) -> int:
+        """For how many seconds browsers shall come by https only; 0: nothing is said."""
+        if self.hsts_seconds is not None:
+            return self.hsts_seconds
+        return _YEAR_SECONDS if self.is_production else 0
 
     @property
     def access_token_life(self) -> timedelta:
@@ -233,6 +247,17 @@ def _http_base(value: str) -> str:
     return value.rstrip("/")
 
 
+def _origins(value: str) -> frozenset[str]:
+    origins = [origin.strip() for origin in value.split(",")]
+    for origin in origins:
+        found = _ORIGIN.fullmatch(origin)
+        if found is None or found.groups() in _UNSAID_PORTS:
+            raise ValueError(
+                "must be origins as browsers send them, such as https://ops.example.cn, comma-separated"
+            )
+    return frozenset(origins)
+
+
 def _data_keys(value: str) -> dict[int, bytes]:
     """Read ``1:BASE64,2:BASE64``; the highest number seals, all of them open."""
     keys: dict[int, bytes] = {}
@@ -288,6 +313,8 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "people_days_before": _whole(0, 3650),
     "people_days_after": _whole(7, 3650),
     "body_limit_bytes": _whole(1024, 16_777_216),
+    "cors_origins": _origins,
+    "hsts_seconds": _whole(0, 2 * _YEAR_SECONDS),
     "log_level": _log_level,
     "bind": _text,
     "workers": _whole(1, 64),
@@ -329,3 +356,5 @@ def _check_production(settings: Settings) -> None:
         raise SettingsError("ENGAGE_WECHAT_API_BASE: production needs https")
     if settings.public_url and urlsplit(settings.public_url).scheme != "https":
         raise SettingsError("ENGAGE_PUBLIC_URL: must be an https address in production")
+    if any(urlsplit(origin).scheme != "https" for origin in settings.cors_origins):
+        raise SettingsError("ENGAGE_CORS_ORIGINS: must be https origins in production")
