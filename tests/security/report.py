@@ -54,4 +54,9 @@ class Report:
                 print(f"| {what} | {attempt.answer} | {'in vain' if attempt.in_vain else '**SUCCEEDED**'} |")
         for note in self.notes:
             print(f"\n{note}")
+        print("\n| kind | attempts | succeeded |\n|---|---|---|")
+        kinds = Counter(attempt.kind for attempt in self.attempts)
+        bad = Counter(attempt.kind for attempt in self.succeeded)
+        for kind, count in kinds.items():
+            print(f"| {kind} | {count} | {bad[kind]} |")
         print(f"\n{len(self.attempts)} attempts, {len(self.succeeded)} succeeded.")

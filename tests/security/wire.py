@@ -111,8 +111,8 @@ def _smuggling(address: tuple[str, int], report: Report) -> None:
         statuses = re.findall(rb"HTTP/1\.[01] (\d{3})", said)
         first = int(statuses[0]) if statuses else 0
         told = ", ".join(status.decode() for status in statuses) or "closed"
-        # 400 and the end of the connection, or one answer to one request (its Content-Length counted).
-        in_vain = len(statuses) <= 1 and first not in range(200, 300)
+        # The second one is answered by nothing but the refusal that ends the connection.
+        in_vain = first not in range(200, 300) and all(status == b"400" for status in statuses[1:])
         report.add(SMUGGLING, what, told, in_vain)
     for what, head in {
         "a request line of 9 KB": f"GET /{'a' * 9000} HTTP/1.1\r\nHost: x\r\n\r\n",
