@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from engage import gunicorn_config
 from engage.app import create_app
 
 OPS = "https://ops.example.cn"
@@ -114,3 +115,9 @@ def test_only_the_named_origins_may_read_answers(serving):
             assert not [name for name in dict(answer.headers) if name.startswith("Access-Control-")], origin
             assert "Origin" in answer.headers["Vary"]
     assert "Access-Control-Allow-Credentials" not in preflight.headers
+
+
+def test_the_server_bounds_headers_and_believes_none_about_where_it_is():
+    assert gunicorn_config.limit_request_line == gunicorn_config.limit_request_field_size == 8190
+    assert gunicorn_config.limit_request_fields == 64
+    assert gunicorn_config.forwarded_allow_ips == gunicorn_config.forwarder_headers == ""
