@@ -34,7 +34,7 @@ _PREFLIGHT_SECONDS: Final = "600"
 
 def securing(settings: Settings) -> Callable[[Headers], None]:
     """Return what adds the fixed headers to those of an answer; a page brings a policy of its own, everything else gets the strictest."""
-    fixed = _ALWAYS
+    fixed: tuple[tuple[str, str], ...] = _ALWAYS
     if settings.hsts:
         fixed += (("Strict-Transport-Security", f"max-age={settings.hsts}; includeSubDomains"),)
 
