@@ -1,6 +1,6 @@
 """Headers that every answer carries: what a browser may do with it, and which other sites may read it.
 
-After the OWASP REST Security Cheat Sheet. Prepared once: adding them to an answer takes less than a microsecond.
+After the OWASP REST Security Cheat Sheet. Prepared once: adding them to an answer takes about a microsecond.
 """
 
 from __future__ import annotations

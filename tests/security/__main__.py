@@ -21,9 +21,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as the tests have it
 
+import leaks
+
 from security import inputs, objects, who, wire
 from security.report import Report
-from security.target import demo
+from security.target import Target, demo
 
 _UP_SECONDS = 120
 
@@ -32,11 +34,13 @@ def main() -> None:
     """Attack, print, and say by the exit code whether all was in vain."""
     options = _options()
     report = Report()
-    with _addresses(options.url, options.wechat) as (url, wechat):
+    with _addresses(options.url, options.wechat) as (url, wechat, folder):
         began = time.monotonic()
         target = demo(url, wechat)
         for part in (objects, inputs, who, wire):
             part.attempts(target, report)
+        if folder is not None:
+            _logs(folder, target, report)
         report.notes.append(f"{target.sent} requests in {time.monotonic() - began:.0f} s.")
     report.print()
     sys.exit(1 if report.succeeded else 0)
@@ -50,10 +54,10 @@ def _options() -> argparse.Namespace:
 
 
 @contextmanager
-def _addresses(url: str | None, wechat: str | None) -> Iterator[tuple[str, str]]:
+def _addresses(url: str | None, wechat: str | None) -> Iterator[tuple[str, str, Path | None]]:
     if url is not None:
         host, _, port = url.rpartition(":")
-        yield url, wechat or f"{host}:{int(port) + 1}"
+        yield url, wechat or f"{host}:{int(port) + 1}", None
         return
     port = _free_port()
     with tempfile.TemporaryDirectory() as folder:
@@ -74,10 +78,24 @@ def _addresses(url: str | None, wechat: str | None) -> Iterator[tuple[str, str]]
             )
         try:
             _wait(process, port, log)
-            yield f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}"
+            yield f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}", Path(folder) / "demo"
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(timeout=60)
+
+
+def _logs(folder: Path, target: Target, report: Report) -> None:
+    """Look through what the service wrote while it was attacked."""
+    for log in sorted(folder.rglob("*.log")):
+        text = log.read_text(encoding="utf-8", errors="replace")
+        held = leaks.found(text) or next((who for who, token in target.tokens.items() if token in text), None)
+        answer = held or f"{len(text.splitlines())} lines without any"
+        report.add(
+            "Logs of the service, after all that",
+            f"secrets and personal data in {log.name}",
+            answer,
+            not held,
+        )
 
 
 def _free_port() -> int:
