@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask, Response, request
@@ -28,7 +29,7 @@ import engage.messages.routes
 import engage.orgs.routes
 import engage.regions.routes
 import engage.statistics.routes
-from engage.core import ids, limits
+from engage.core import headers, ids, limits
 from engage.core import logging as json_logging
 from engage.core.config import Settings
 from engage.core.db import Database
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask import Request
+    from werkzeug.datastructures import Headers
 
     from engage.core.http import Api
 
@@ -118,7 +120,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["engage.limiter"] = limits.Limiter(settings, caller.shown)
     caller.install(app, settings, database)
     app.before_request(_begin)
-    app.after_request(_finish)
+    app.after_request(partial(_finish, headers.securing(settings)))
+    if settings.cors_origins:
+        app.after_request(headers.sharing(settings.cors_origins))
     _answer_errors(app)
     for api in APIS:
         api.register(app)
@@ -135,10 +139,10 @@ def _begin() -> None:
     json_logging.current.set(json_logging.Trace(request_id, started, address=address))
 
 
-def _finish(response: Response) -> Response:
+def _finish(secure: Callable[[Headers], None], response: Response) -> Response:
     trace, asked = json_logging.current.get(), this_request()
     response.headers.add("X-Request-Id", trace.request_id)
-    response.headers.add("X-Content-Type-Options", "nosniff")
+    secure(response.headers)
     if trace.quotas:
         limits.tell(response.headers, trace.quotas)
     response = compress(response)

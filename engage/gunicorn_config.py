@@ -68,6 +68,12 @@ logconfig_dict = {  # what Gunicorn itself has to say, in lines like the service
     "loggers": {"gunicorn.error": {"level": "WARNING", "handlers": ["stderr"], "propagate": False}},
 }
 limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
+# No header says who we are or where from but X-Forwarded-For, and that only by ENGAGE_TRUSTED_PROXIES (Gunicorn by itself believes
+# whoever connects from this machine).
+forwarded_allow_ips = ""
+forwarder_headers = ""
 
 
 def _processors(workers: int) -> list[int]:

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import os
 
 import fakes
+import leaks
 import postgres
 from contract import ContractClient
 from factories import Factory
@@ -77,6 +78,16 @@ WITHOUT_LIMITS = {
     for field in fields(Settings)
     if field.name.startswith("limit_")
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Fail whatever test let a secret or a personal datum out: in the log, on standard output or on standard error."""
+    report = yield
+    leaks.judge(report)
+    return report
+
+
 NOW = datetime(2026, 10, 1, 2, 0, tzinfo=UTC)  # 10:00 in Shanghai
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
+import leaks
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from werkzeug.test import TestResponse
@@ -62,11 +63,15 @@ def _body(response: TestResponse) -> Any:
     return json.loads(content(response)) if is_json else content(response).decode("latin-1")
 
 
+_SECURE = {"X-Content-Type-Options", "Content-Security-Policy", "Referrer-Policy", "X-Request-Id"}
+
+
 class ContractClient(FlaskClient):
     """Flask's test client, checking each answer of a declared operation."""
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         response = super().open(*args, **kwargs)
+        assert _SECURE.issubset(response.headers.keys()), response.headers
         self._check(response)
         return response
 
@@ -76,7 +81,7 @@ class ContractClient(FlaskClient):
             endpoint, _ = adapter.match()
         except Exception:  # no such address or method: not an operation
             return
-        if endpoint not in _operations() or response.request.method == "HEAD":
+        if endpoint not in _operations() or response.request.method in ("HEAD", "OPTIONS"):
             return
         assert response.status_code != 500, response.get_data(as_text=True)
         if response.status_code in (204, 304):
@@ -89,4 +94,5 @@ class ContractClient(FlaskClient):
         ]
         assert not errors, (endpoint, response.status_code, errors, body)
         if response.status_code >= 400:
+            assert not leaks.found(response.get_data(as_text=True)), "a refusal shows what it must not"
             assert body["code"] in _documented_codes(endpoint, response.status_code), (endpoint, body)

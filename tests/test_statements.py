@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,13 +10,19 @@ from counting import count_statements
 from test_bad_input import required_query
 
 from engage.app import APIS
+from engage.core import openapi
 from engage.core.http import PREFIX
 
 READS = [operation for api in APIS for operation in api.operations if operation.method == "GET"]
 LISTS = [operation for operation in READS if operation.query and "limit" in operation.query().fields]
 # To know the caller; then what the answer itself may take.
-CALLER = {"public": 0, "anyone": 0, "guest": 1, "member": 1, "staff": 2}
+CALLER = {"public": 0, "anyone": 0, "guest": 1, "member": 1, "staff": 1}
 ITEM, PAGE, HOME = 3, 2, 7
+_KNOWING = re.compile(r"\bSELECT person\.id, auth_session\.id\b")
+# Yes or no about a role, and nothing of what is asked for.
+_DECIDING = re.compile(
+    r"\s*SELECT (1 AS \w+\s+WHERE )?\(?(EXISTS|NOT EXISTS|\w+\.\w+ IN) \(SELECT[^;]*role_grant", re.DOTALL
+)
 
 
 @pytest.fixture
@@ -41,6 +48,29 @@ def test_reading_takes_few_statements(count, subtests):
             allowed = HOME if operation.name == "read_home" else PAGE if operation in LISTS else ITEM
             allowed += operation.people is not None  # the entry of the audit log
             assert count(operation) <= CALLER[operation.access.name] + allowed
+
+
+def test_knowing_the_caller_takes_one_statement_and_may_they_at_most_another(app, client, world, subtests):
+    """Beside those that read or write what is asked for. Whether staff hold a role at all comes with who they are."""
+    decided = 0
+    for operation in (operation for api in APIS for operation in api.operations):
+        if operation.name == "log_out":  # or everybody after it is nobody
+            continue
+        ids = {name: str(world.id_for(name) or "140502") for name in operation.path_parameters}
+        with subtests.test(operation.name), count_statements(app) as sent:
+            client.open(
+                PREFIX + operation.path.format_map(ids),
+                method=operation.method,
+                query_string=required_query(operation),
+                json=openapi.example(operation.body) if operation.body else None,
+                headers={"Authorization": world.callers["admin"], "If-Match": "*"},
+            )
+        knowing = [statement for statement in sent if _KNOWING.search(statement)]
+        deciding = [statement for statement in sent if _DECIDING.match(statement)]
+        assert len(knowing) == CALLER[operation.access.name], knowing
+        assert len(deciding) <= 1, deciding
+        decided += len(deciding)
+    assert decided > 10, "this test knows what such a statement looks like"
 
 
 def test_a_longer_page_takes_no_more_statements(count, subtests):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
+import base64
+import hashlib
+import re
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +15,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 
 from engage.core import openapi, schema
 from engage.core.errors import DatabaseBusy
+from engage.core.headers import POLICY
 from engage.core.replies import JSON
 from engage.core.wire import encode
 
@@ -22,9 +26,28 @@ if TYPE_CHECKING:
 
 blueprint: Final = Blueprint("console", __name__)
 blueprint.register_blueprint(
-    get_swaggerui_blueprint("/docs", "/openapi.json", config={"app_name": "engage", "validatorUrl": None}),
+    get_swaggerui_blueprint(
+        "/docs",
+        "/openapi.json",
+        # The latter too, or it would be made from the Host that the browser sent.
+        config={
+            "app_name": "engage",
+            "validatorUrl": None,
+            "oauth2RedirectUrl": "/docs/oauth2-redirect.html",
+        },
+    ),
     url_prefix="/docs",
 )
+_INLINE: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+
+
+@blueprint.after_request
+def _allow_what_the_page_needs(response: Response) -> Response:
+    """Give a page its own files and the scripts that stand in it, each by its hash, and nothing else."""
+    if response.mimetype == "text/html" and not response.direct_passthrough:
+        response.headers[POLICY] = _policy(response.get_data(as_text=True))
+    return response
+
 
 _PAGES: Final = Path(__file__).parent / "pages"
 # What is served here is all that a page runs, and it speaks to nobody else; nobody frames it.
@@ -118,3 +141,16 @@ def readyz() -> Response:
         if not schema.is_at_head(connection):
             raise DatabaseBusy
     return Response(encode({"status": "ready"}), mimetype=JSON)
+
+
+@lru_cache(maxsize=8)
+def _policy(page: str) -> str:
+    hashes = (
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        for script in _INLINE.findall(page)
+    )
+    scripts = " ".join(["'self'", *(f"'sha256-{each}'" for each in hashes)])
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )

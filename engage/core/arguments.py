@@ -8,15 +8,14 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
-import orjson
 from flask import current_app, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
+from engage.core import strict_json
 from engage.core.db import Version
 from engage.core.errors import (
     InvalidInput,
-    InvalidJson,
     Issue,
     UnsupportedMediaType,
     VersionConflict,
@@ -113,11 +112,7 @@ def _body(schema: type[In], issues: list[Issue]) -> dict[str, Any]:
         values, found, copied = _read_nothing(schema)
         issues += found
         return copied(values)
-    try:
-        data = orjson.loads(given)
-    except orjson.JSONDecodeError:
-        raise InvalidJson from None
-    return _load(schema, data, issues)
+    return _load(schema, strict_json.parse(given), issues)
 
 
 @cache

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import contextlib
 import dataclasses
 import os
 from dataclasses import dataclass, field, fields
@@ -14,19 +11,31 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute, parse_many
+from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 
 from engage.core.crypto import Keyring, derive_key
+from engage.core.variables import (
+    data_keys,
+    database_url,
+    flag,
+    flag_or_auto,
+    http_base,
+    log_level,
+    one_of,
+    origins,
+    rate,
+    redis_url,
+    text,
+    time_of_day,
+    whole,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 DEVELOPMENT_SECRET: Final = "development-only-secret-never-in-production"  # noqa: S105
 _MIN_SECRET_CHARS: Final = 32
-_DATA_KEY_BYTES: Final = 32
-_MAX_KEY_NUMBER: Final = 255
-_LONGEST_WINDOW: Final = 86_400
-_OFF: Final = "off"
+_YEAR_SECONDS: Final = 31_536_000
 
 
 class SettingsError(Exception):
@@ -123,6 +132,8 @@ class Settings:
     limit_page_log_in: RateLimitItem | None = RateLimitItemPerMinute(60, 10)
     redis_url: str = field(default="", repr=False)
     body_limit_bytes: int = 1_048_576
+    cors_origins: frozenset[str] = frozenset()
+    hsts_seconds: int | None = None  # None: a year in production, nothing in development
     log_level: str = "INFO"
     bind: str = "127.0.0.1:8000"
     workers: int = 2
@@ -136,6 +147,13 @@ class Settings:
     @property
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
+
+    @property
+    def hsts(self) -> int:
+        """For how many seconds browsers shall come by https only; 0: nothing is said."""
+        if self.hsts_seconds is not None:
+            return self.hsts_seconds
+        return _YEAR_SECONDS if self.is_production else 0
 
     @property
     def access_token_life(self) -> timedelta:
@@ -203,157 +221,59 @@ def _read(name: str, values: Mapping[str, str]) -> object:
         raise SettingsError(f"{variable}: {error}") from None
 
 
-def _text(value: str) -> str:
-    if not value:
-        raise ValueError("is empty")
-    return value
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def read(value: str) -> int:
-        if not value.isdecimal() or not low <= int(value) <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return int(value)
-
-    return read
-
-
-def _time_of_day(value: str) -> int:
-    hours, colon, minutes = value.partition(":")
-    if not (colon and hours.isdecimal() and minutes.isdecimal() and int(hours) < 24 and int(minutes) < 60):  # noqa: PLR2004
-        raise ValueError("must be a time of day such as 22:00")
-    return int(hours) * 60 + int(minutes)
-
-
-def _flag(value: str) -> bool:
-    if value not in ("0", "1"):
-        raise ValueError("must be 0 or 1")
-    return value == "1"
-
-
-def _flag_or_auto(value: str) -> bool | None:
-    return None if value == "auto" else _flag(value)
-
-
-def _one_of(kind: type[StrEnum]) -> Callable[[str], StrEnum]:
-    def read(value: str) -> StrEnum:
-        try:
-            return kind(value)
-        except ValueError:
-            raise ValueError("must be one of " + ", ".join(kind)) from None
-
-    return read
-
-
-def _log_level(value: str) -> str:
-    if value not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise ValueError("must be one of DEBUG, INFO, WARNING, ERROR")
-    return value
-
-
-def _database_url(value: str) -> str:
-    if value.startswith("postgresql://"):
-        return "postgresql+psycopg://" + value.removeprefix("postgresql://")
-    if value.startswith("postgresql+psycopg://"):
-        return value
-    if value.startswith("sqlite:///") and value not in ("sqlite:///", "sqlite:///:memory:"):
-        return value
-    raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME")
-
-
-def _http_base(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise ValueError("must be an http or https address such as https://api.weixin.qq.com")
-    return value.rstrip("/")
-
-
-def _rate(value: str) -> RateLimitItem | None:
-    if value == _OFF:
-        return None
-    try:
-        rates = parse_many(value)
-    except ValueError:
-        rates = []
-    if len(rates) != 1 or not rates[0].amount or rates[0].get_expiry() > _LONGEST_WINDOW:
-        raise ValueError("must be off, or a rate of up to a day such as 600/minute or 10/5 minutes")
-    return rates[0]
-
-
-def _redis_url(value: str) -> str:
-    parts = urlsplit(value)
-    with contextlib.suppress(ValueError):  # a port that is no number
-        if parts.scheme in ("redis", "rediss") and parts.hostname and parts.port != 0:
-            return value
-    raise ValueError("must be an address such as redis://HOST:6379/0 or rediss://:PASSWORD@HOST/0")
-
-
-def _data_keys(value: str) -> dict[int, bytes]:
-    """Read ``1:BASE64,2:BASE64``; the highest number seals, all of them open."""
-    keys: dict[int, bytes] = {}
-    for entry in value.split(","):
-        number, _, encoded = entry.strip().partition(":")
-        try:
-            raw = base64.b64decode(encoded, validate=True)
-        except binascii.Error:
-            raw = b""
-        if not number.isdecimal() or not 1 <= int(number) <= _MAX_KEY_NUMBER or len(raw) != _DATA_KEY_BYTES:
-            raise ValueError("must be NUMBER:BASE64 of 32 bytes, comma-separated, numbers from 1 to 255")
-        keys[int(number)] = raw
-    return keys
-
-
 _READERS: Final[dict[str, Callable[[str], object]]] = {
-    "environment": _one_of(Environment),
-    "database_url": _database_url,
-    "database_pool_size": _whole(1, 64),
-    "sqlite_synchronous": _one_of(SqliteSync),
-    "secret_key": _text,
-    "data_keys": _data_keys,
-    "token_algorithm": _one_of(TokenAlgorithm),
-    "access_token_minutes": _whole(1, 1440),
-    "refresh_token_days": _whole(1, 365),
-    "session_days": _whole(1, 3650),
-    "second_factor": _flag,
-    "privileged_minutes": _whole(1, 60),
-    "web_session_hours": _whole(1, 168),
-    "web_idle_minutes": _whole(5, 10_080),
-    "trusted_proxies": _whole(0, 10),
-    "wechat_api_base": _http_base,
-    "wechat_appid": _text,
-    "wechat_secret": _text,
-    "public_url": _http_base,
-    "max_age": _whole(18, 120),
-    "activity_review": _flag,
-    "offer_window_minutes": _whole(0, 43_200),
-    "offer_minutes": _whole(1, 10_080),
-    "queue_closes_minutes": _whole(0, 43_200),
-    "quiet_from": _time_of_day,
-    "quiet_until": _time_of_day,
-    "overlap": _one_of(Overlap),
-    "excuse_minutes": _whole(0, 43_200),
-    "late_minutes": _whole(0, 1440),
-    "presence_percent": _whole(0, 100),
-    "credit": _flag,
-    "credit_start": _whole(1, 1000),
-    "credit_absent": _whole(0, 1000),
-    "credit_late": _whole(0, 1000),
-    "credit_late_cancel": _whole(0, 1000),
-    "credit_attended": _whole(0, 1000),
-    "credit_fades_days": _whole(1, 3650),
-    "credit_threshold": _whole(0, 1000),
-    "credit_held_hours": _whole(0, 720),
-    "credit_appeal_days": _whole(1, 365),
-    "people_days_before": _whole(0, 3650),
-    "people_days_after": _whole(7, 3650),
-    **{each.name: _rate for each in fields(Settings) if each.name.startswith("limit_")},
-    "redis_url": _redis_url,
-    "body_limit_bytes": _whole(1024, 16_777_216),
-    "log_level": _log_level,
-    "bind": _text,
-    "workers": _whole(1, 64),
-    "threads": _whole(1, 64),
-    "pin_workers": _flag_or_auto,
+    "environment": one_of(Environment),
+    "database_url": database_url,
+    "database_pool_size": whole(1, 64),
+    "sqlite_synchronous": one_of(SqliteSync),
+    "secret_key": text,
+    "data_keys": data_keys,
+    "token_algorithm": one_of(TokenAlgorithm),
+    "access_token_minutes": whole(1, 1440),
+    "refresh_token_days": whole(1, 365),
+    "session_days": whole(1, 3650),
+    "second_factor": flag,
+    "privileged_minutes": whole(1, 60),
+    "web_session_hours": whole(1, 168),
+    "web_idle_minutes": whole(5, 10_080),
+    "trusted_proxies": whole(0, 10),
+    "wechat_api_base": http_base,
+    "wechat_appid": text,
+    "wechat_secret": text,
+    "public_url": http_base,
+    "max_age": whole(18, 120),
+    "activity_review": flag,
+    "offer_window_minutes": whole(0, 43_200),
+    "offer_minutes": whole(1, 10_080),
+    "queue_closes_minutes": whole(0, 43_200),
+    "quiet_from": time_of_day,
+    "quiet_until": time_of_day,
+    "overlap": one_of(Overlap),
+    "excuse_minutes": whole(0, 43_200),
+    "late_minutes": whole(0, 1440),
+    "presence_percent": whole(0, 100),
+    "credit": flag,
+    "credit_start": whole(1, 1000),
+    "credit_absent": whole(0, 1000),
+    "credit_late": whole(0, 1000),
+    "credit_late_cancel": whole(0, 1000),
+    "credit_attended": whole(0, 1000),
+    "credit_fades_days": whole(1, 3650),
+    "credit_threshold": whole(0, 1000),
+    "credit_held_hours": whole(0, 720),
+    "credit_appeal_days": whole(1, 365),
+    "people_days_before": whole(0, 3650),
+    "people_days_after": whole(7, 3650),
+    **{each.name: rate for each in fields(Settings) if each.name.startswith("limit_")},
+    "redis_url": redis_url,
+    "body_limit_bytes": whole(1024, 16_777_216),
+    "cors_origins": origins,
+    "hsts_seconds": whole(0, 2 * _YEAR_SECONDS),
+    "log_level": log_level,
+    "bind": text,
+    "workers": whole(1, 64),
+    "threads": whole(1, 64),
+    "pin_workers": flag_or_auto,
 }
 
 # Read by the test run, not by the service.
@@ -392,3 +312,5 @@ def _check_production(settings: Settings) -> None:
         raise SettingsError("ENGAGE_WECHAT_API_BASE: production needs https")
     if settings.public_url and urlsplit(settings.public_url).scheme != "https":
         raise SettingsError("ENGAGE_PUBLIC_URL: must be an https address in production")
+    if any(urlsplit(origin).scheme != "https" for origin in settings.cors_origins):
+        raise SettingsError("ENGAGE_CORS_ORIGINS: must be https origins in production")

@@ -195,7 +195,8 @@ class Api:
             mode: how it meets the database; GET reads, everything else writes.
             idempotent: honours ``Idempotency-Key``.
             if_match: demands ``If-Match``, or takes it when ``OPTIONAL``; the view gets ``version`` (None for ``*`` or nothing).
-            cache: ``Cache-Control`` of an answer that carries an ETag; None sends no ETag and ``no-store``.
+            cache: ``Cache-Control`` of an answer that carries an ETag; None sends no ETag and ``no-store``. Answers about a person have
+                ``NO_STORE``: no cache may keep them, but a client that holds one in its memory may ask whether it has changed.
             location: path of the created object, filled from the answer.
             tag_from: field of the answer that is its ETag.
             audited: each use is an entry of the audit log, in the transaction of its effect; what staff write always is.

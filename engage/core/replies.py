@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
+NO_STORE: Final = "no-store"  # of what says something about one person
 _GZIP_FROM_BYTES: Final = 1024
 _GZIP_LEVEL: Final = 5
 
@@ -46,7 +47,7 @@ def this_request() -> Request:
 def empty() -> Response:
     """Return success without a body."""
     response = Answer(status=204)
-    response.headers["Cache-Control"] = "no-store"
+    response.headers["Cache-Control"] = NO_STORE
     return response
 
 
@@ -72,7 +73,7 @@ def answered(
     if location:
         add("Location", location)
     if cache_control is None:
-        add("Cache-Control", "no-store")
+        add("Cache-Control", NO_STORE)
         return response
     tag = entity_tag(version, body)
     add("Cache-Control", cache_control)
@@ -109,7 +110,7 @@ def problem_response(error: DomainError) -> Response:
     spoken = language()
     body = encode(error.problem(spoken, current.get().request_id))
     response = Answer(body, error.status, content_type=PROBLEM)
-    response.headers.add("Cache-Control", "no-store")
+    response.headers.add("Cache-Control", NO_STORE)
     response.headers.add("Content-Language", spoken)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)

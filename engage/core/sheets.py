@@ -12,7 +12,8 @@ from engage.core.clock import SHANGHAI
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run and not show
+# What a spreadsheet would run and not show; those with Chinese or Japanese input take the wide forms too.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def as_csv(rows: Iterable[Sequence[Any]]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from engage.core.http import Api
+from engage.core.replies import NO_STORE
 from engage.home import queries
 from engage.home.schemas import HomeOut, HomeQuery
 from engage.identity.caller import guest
@@ -16,7 +17,7 @@ api: Final = Api("首页 · Home")
 
 
 @api.operation(
-    "GET", "/home", access=guest, zh="首页所需的一切", query=HomeQuery, returns=HomeOut, cache="private, no-cache"
+    "GET", "/home", access=guest, zh="首页所需的一切", query=HomeQuery, returns=HomeOut, cache=NO_STORE
 )  # fmt: skip
 def read_home(look: Look, query: dict[str, Any]) -> dict[str, Any]:
     """Read all of the first screen at once.

@@ -256,7 +256,7 @@ _MEMBER: Final = Prepared(
 )
 
 
-def who_beside(statement: TextualSelect) -> Select[Any]:
+def who_beside(statement: TextualSelect | Select[Any]) -> Select[Any]:
     """Return the statement that reads who calls and, beside it, what another one finds, if anything: see ``Claim.member_beside``."""
     found = statement.subquery("found")
     return (
@@ -312,11 +312,11 @@ class Claim:
         return _member_of(_MEMBER.one_or_none(look.db, self._values()), look.now)
 
     def member_beside(
-        self, look: Look, statement: Prepared[Any], values: Mapping[str, Any]
+        self, db: Connection | Session, now: datetime, statement: Prepared[Any], values: Mapping[str, Any]
     ) -> tuple[Member, tuple[Any, ...]]:
         """Read who they are and what a statement made by ``who_beside`` finds, in one statement; raises as ``_member_of``."""
-        row = statement.one_or_none(look.db, {**values, **self._values()})
-        return _member_of(row and row[: len(_WHO)], look.now), row[len(_WHO) :] if row else ()
+        row = statement.one_or_none(db, {**values, **self._values()})
+        return _member_of(row and row[: len(_WHO)], now), row[len(_WHO) :] if row else ()
 
     def _values(self) -> dict[str, Any]:
         return {"person_id": self.id, "session_id": self.session_id}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from flask import current_app
@@ -17,7 +17,7 @@ from engage.core.lockout import By, Gate
 from engage.core.prepared import Prepared
 from engage.core.replies import this_request
 from engage.identity.access import refuse_inactive
-from engage.identity.caller import PRIVILEGE_REFUSALS, Member, member, require_privilege
+from engage.identity.caller import PRIVILEGE_REFUSALS, Claim, Member, member, require_privilege, who_beside
 from engage.identity.errors import (
     ApiKeyExpired,
     ApiKeyInvalid,
@@ -57,7 +57,11 @@ class ShownKey:
         return KEY, self.digest.hex()
 
 
-_HOLDS_A_ROLE: Final = Prepared(select(literal(1)).where(holds_a_role(LATER.actor.id, LATER.now)))
+# Who calls, and beside it whether they hold some role: one statement for both.
+_STAFF: Final = Prepared(
+    who_beside(select(literal(1).label("holds")).where(holds_a_role(LATER.actor.id, LATER.now)))
+)
+_OWNER: Final[Any] = Person.id
 _OF_KEY: Final = Prepared(
     select(
         ApiKey.id,
@@ -69,6 +73,7 @@ _OF_KEY: Final = Prepared(
         ApiKey.expires_at,
         ApiKey.revoked_at,
         ApiKey.last_used_at,
+        holds_a_role(_OWNER, LATER.now),
         *(Person.id, Person.status, Person.name, Person.birth_on, Person.hometown_code, Person.current_code),
     )
     .join(Person, Person.id == ApiKey.person_id)
@@ -90,23 +95,26 @@ def _owner_of(shown: ShownKey, db: Connection | Session, now: datetime) -> Membe
         ApiKeyExpired: its time is over.
         ApiKeyWrongAddress: it may not be used from there.
         AccountSuspended, AccountClosed: its owner's account may not be used.
+        NotAllowed: its owner holds no role any more.
 
     """
-    row = _OF_KEY.one_or_none(db, {"public_id": shown.public_id})
+    row = _OF_KEY.one_or_none(db, {"public_id": shown.public_id, "now": now})
     if row is None:
         raise ApiKeyInvalid
-    key_id, current, previous, until, scopes, addresses, expires_at, revoked_at, used_at = row[:9]
+    key_id, current, previous, until, scopes, addresses, expires_at, revoked_at, used_at, holds = row[:10]
     if not is_secret(shown.digest, current, previous, until, now) or revoked_at is not None:
         raise ApiKeyInvalid
     if expires_at <= now:
         raise ApiKeyExpired
     if not is_from(shown.address, addresses):
         raise ApiKeyWrongAddress
-    person_id, status, name, birth_on, hometown_code, current_code = row[9:]
+    person_id, status, name, birth_on, hometown_code, current_code = row[10:]
     refuse_inactive(status)
     shown.person_id = person_id
     if used_at is None or used_at <= now - _NOTED_EVERY:
         _note_use(db, key_id, now)
+    if not holds:
+        raise NotAllowed
     reach = frozenset(scopes)
     return Member(person_id, None, name, birth_on, hometown_code, current_code, scopes=reach, key_id=key_id)
 
@@ -151,10 +159,10 @@ class _InPerson:
 
     def load(self, db: Connection | Session, identity: Identity | ShownKey, now: datetime) -> Member:
         if isinstance(identity, ShownKey):
-            actor = _owner_of(identity, db, now)
-        else:
-            actor = member.load(db, identity, now)
-        if _HOLDS_A_ROLE.one_or_none(db, {"me": actor.id, "now": now}) is None:
+            return _owner_of(identity, db, now)
+        claim = Claim(identity.person_id, identity.session_id)
+        actor, found = claim.member_beside(db, now, _STAFF, {"me": claim.id, "now": now})
+        if found[0] is None:
             raise NotAllowed
         return actor
 

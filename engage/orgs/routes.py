@@ -8,6 +8,7 @@ from engage.core.audit import listed
 from engage.core.errors import NotAllowed
 from engage.core.http import Api, public
 from engage.core.lockout import By, Gate
+from engage.core.replies import NO_STORE
 from engage.core.schemas import PageQuery
 from engage.identity.caller import anyone, member
 from engage.identity.errors import AccountClosed, AccountSuspended, NoSuchPerson
@@ -184,7 +185,7 @@ def list_my_roles(look: Look) -> dict[str, Any]:
 
 @roles_api.operation(
     "GET", "/me/permissions", access=member, zh="我的权限", query=PermissionsQuery, returns=PermissionsOut,
-    refuses=[NoSuchObject], cache=_ALWAYS_ASK,
+    refuses=[NoSuchObject], cache=NO_STORE,
 )  # fmt: skip
 def list_my_permissions(look: Look, query: dict[str, Any]) -> dict[str, Any]:
     """List what the caller may do and where, or what they may do with one object.

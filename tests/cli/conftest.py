@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+import leaks
 import pytest
 from click.testing import CliRunner, Result
 
@@ -100,10 +101,16 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 
         def starting(*arguments: object, **settings: object) -> Process:
             process = Process(tmp_path, *arguments, **settings)
+            stack.callback(_refuse_leaks, process)
             stack.callback(process.stop)
             return process
 
         yield starting
+
+
+def _refuse_leaks(process: Process) -> None:
+    """What a process writes is not captured with the rest, and searched for the same."""
+    assert leaks.found(process.output) is None
 
 
 def until(condition: Callable[[], bool], seconds: float = 30) -> None:

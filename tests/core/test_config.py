@@ -43,6 +43,15 @@ def test_production_takes_what_is_complete():
     settings = Settings.from_env(PRODUCTION)
     assert settings.is_production
     assert settings.database_url == "postgresql+psycopg://engage:secret@db/engage"
+    assert settings.hsts == 365 * 86_400
+    assert Settings.from_env({**PRODUCTION, "ENGAGE_HSTS_SECONDS": "0"}).hsts == 0
+    assert Settings.from_env({}).hsts == 0
+
+
+def test_origins_are_those_that_browsers_send():
+    given = {"ENGAGE_CORS_ORIGINS": "https://ops.example.cn, http://localhost:5173"}
+    assert Settings.from_env(given).cors_origins == {"https://ops.example.cn", "http://localhost:5173"}
+    assert Settings.from_env({}).cors_origins == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -80,6 +89,16 @@ def test_production_takes_what_is_complete():
         ("ENGAGE_LIMIT_PHONE_CODE", "10/month"),
         ("ENGAGE_REDIS_URL", "memcached://cache"),
         ("ENGAGE_REDIS_URL", "redis://cache:port/0"),
+        ("ENGAGE_CORS_ORIGINS", "*"),
+        ("ENGAGE_CORS_ORIGINS", "null"),
+        ("ENGAGE_CORS_ORIGINS", "https://*.example.cn"),
+        ("ENGAGE_CORS_ORIGINS", "https://ops.example.cn/"),
+        ("ENGAGE_CORS_ORIGINS", "https://ops.example.cn:443"),
+        ("ENGAGE_CORS_ORIGINS", "https://OPS.example.cn"),
+        ("ENGAGE_CORS_ORIGINS", "https://a@ops.example.cn"),
+        ("ENGAGE_CORS_ORIGINS", "https://ops.example.cn,"),
+        ("ENGAGE_CORS_ORIGINS", "ops.example.cn"),
+        ("ENGAGE_HSTS_SECONDS", "-1"),
         ("ENGAGE_LOG_LEVEL", "LOUD"),
         ("ENGAGE_WORKER", "2"),
     ],
@@ -103,6 +122,7 @@ def test_a_bad_value_stops_the_start_with_its_name_and_not_its_value(variable, v
         ("ENGAGE_WECHAT_API_BASE", "http://api.weixin.qq.com"),
         ("ENGAGE_PUBLIC_URL", "http://engage.example.cn"),
         ("ENGAGE_SECOND_FACTOR", "0"),
+        ("ENGAGE_CORS_ORIGINS", "https://ops.example.cn,http://localhost:5173"),
     ],
 )
 def test_production_refuses_what_is_missing_or_unsafe(variable, value):

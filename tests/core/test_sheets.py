@@ -13,7 +13,7 @@ def test_it_begins_with_the_mark_that_excel_needs_and_quotes_what_must_be():
     assert as_csv([("名称", 2), ('说"好",\n走', None)]) == '\ufeff名称,2\r\n"说""好"",\n走",\r\n'.encode()
 
 
-@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
 def test_no_text_is_taken_for_a_formula(begin):
     text = f"{begin}cmd"
     written = as_csv([(text,)]).decode("utf-8-sig")

@@ -35,6 +35,13 @@ KNOWS_ROLES = {
     "engage/orgs/queries/grants.py", "engage/orgs/queries/permissions.py",  # show
     "engage/demo/people.py",  # gives those of the demo
 }  # fmt: skip
+# What is compared by ``==`` although its name sounds secret.
+COMPARED = {
+    "engage/core/config.py",  # the setting with the public default, at the start
+    "engage/activities/service/consequences.py",  # the digest of a preview, shown to whoever sends it back
+    "engage/wechat/tokens.py",  # our own token with our own
+    "engage/wechat/fake/world.py",  # stands in for WeChat in tests and in the demo
+}
 HTTP = {"routes.py", "caller.py", "http.py", "arguments.py", "replies.py", "app.py"}
 
 
@@ -209,9 +216,63 @@ def test_features_have_the_same_rooms():
     assert strangers == []
 
 
+def test_only_the_gateway_and_the_doctor_call_other_servers():
+    """So that no address that somebody sent is ever called; and neither follows a redirect or a proxy of the environment."""
+    clients = re.compile(
+        r"\b(?:httpx|urllib\.request|urllib3|requests|http\.client|aiohttp|ftplib|smtplib)\b"
+    )
+    calling = {
+        name: called
+        for name, called in found(
+            lambda path: [module for module in _modules(path) if clients.fullmatch(module)]
+        ).items()
+        if not name.startswith("engage/wechat/fake/")
+    }
+    assert calling == {
+        "engage/wechat/gateway.py": ["httpx"],
+        "engage/cli/doctor.py": ["httpx"],
+        "engage/cli/children.py": ["http.client"],  # whether the demo's own processes are up
+    }
+    for name in ("engage/wechat/gateway.py", "engage/cli/doctor.py"):
+        made = re.findall(r"httpx\.Client\((.*?)\)", _text(ROOT / name))
+        assert made
+        assert all("trust_env=False" in given and "follow_redirects=True" not in given for given in made)
+
+
+def test_secrets_are_compared_in_constant_time():
+    """What is presented is compared with what is kept by ``hmac.compare_digest`` or found by its hash, never by ``==``."""
+    compared = re.compile(
+        r"(?i)\b\w*(?:secret|digest|signature|hash|token|password)\w*\s*[!=]=|[!=]=\s*\w*(?:secret|digest|signature|hash)\b"
+    )
+    found_by_hash = re.compile(
+        r"\b[A-Z]\w+\.\w*_hash =="
+    )  # by an index of the database: what is learnt is a part of a hash
+
+    def by_hand(path):
+        lines = (line.strip() for line in _text(path).splitlines())
+        return [
+            line
+            for line in lines
+            if compared.search(line) and not found_by_hash.search(line) and "len(" not in line
+        ]
+
+    assert set(found(by_hand)) == COMPARED
+
+
+def _modules(path: Path) -> list[str]:
+    return [
+        name
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+        )
+    ]
+
+
 def test_the_top_level_is_fixed():
     allowed = {
-        ".ci", ".gitignore", "CONTRIBUTING.md", "LICENSE", "README.md", "docs", "engage", "migrations", "openapi.yaml",
+        ".ci", ".gitignore", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md", "docs", "engage", "migrations", "openapi.yaml",
         "pyproject.toml", "requirements.lock", "tests", "wsgi.py",
     }  # fmt: skip
     assert {Path(name).parts[0] for name in _tracked()} <= allowed

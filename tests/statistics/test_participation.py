@@ -382,7 +382,7 @@ def test_the_number_of_statements_is_constant(app, as_user, make, tree, by):
         make.check_in(make.sign_up(activity))
     with count_statements(app) as full:
         assert figures(client, by, limit=3).status_code == 200
-    assert len(full) == len(empty) == 4  # the member, the role, the figures, the names of the scope
+    assert len(full) == len(empty) == 3  # the member with the role, the figures, the names of the scope
 
 
 def test_the_document_shows_the_parameters_by_their_names():

@@ -32,6 +32,7 @@ from engage.activities.service import lifecycle as service
 from engage.activities.service import preview
 from engage.core.errors import NotAllowed
 from engage.core.http import Api, IfMatch
+from engage.core.replies import NO_STORE
 from engage.identity.caller import anyone, guest
 from engage.orgs.caller import staff
 from engage.orgs.errors import NoSuchOrg
@@ -73,7 +74,7 @@ def list_activities(look: Look, query: dict[str, Any]) -> Page:
     zh="活动详情与我的报名",
     returns=ActivityOut,
     refuses=[NoSuchActivity],
-    cache=_SHORT,
+    cache=NO_STORE,
 )
 def read_activity(look: Look, activity_id: UUID) -> dict[str, Any]:
     """Read an activity, with the caller's own sign-up and the places left."""
@@ -95,7 +96,7 @@ def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
         NoSuchActivity, NoSuchOrg, NotAllowed, ActivityNotEditable, QuestionsFrozen, AdmissionFrozen, CapacityBelowTaken,
         CapacityBelowPresent, WaitlistBelowWaiting, *_UNSEEN,
     ],
-    if_match=True, cache=_SHORT,
+    if_match=True, cache=NO_STORE,
 )  # fmt: skip
 def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: int | None) -> dict[str, Any]:
     """Replace an activity; more places promote the queue at once.

@@ -21,6 +21,7 @@ from engage.activities.schemas.hours import (
 from engage.activities.service import certificates as service
 from engage.core.http import Api, Binary, public
 from engage.core.lockout import By, Gate
+from engage.core.replies import NO_STORE
 from engage.core.schemas import PageQuery
 from engage.identity.caller import member
 from engage.identity.errors import ProfileIncomplete
@@ -69,7 +70,7 @@ def read_my_certificate(look: Look, certificate_id: UUID) -> dict[str, Any]:
 @api.operation(
     "GET", "/me/hours-certificates/{certificate_id}/document", access=member, zh="下载时长证明（PDF）",
     binary=Binary("application/pdf", "service-hours.pdf"), refuses=[NoSuchCertificate, CertificateSuperseded],
-    cache="private, no-cache",
+    cache=NO_STORE,
 )  # fmt: skip
 def download_certificate(look: Look, certificate_id: UUID) -> bytes:
     """Download a certificate as PDF, A4, with its fonts."""

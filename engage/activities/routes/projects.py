@@ -16,6 +16,7 @@ from engage.activities.schemas.activity import (
 from engage.activities.service import projects as service
 from engage.core.errors import NotAllowed
 from engage.core.http import Api
+from engage.core.replies import NO_STORE
 from engage.identity.caller import anyone
 from engage.orgs.caller import staff
 from engage.orgs.errors import NoSuchOrg
@@ -63,7 +64,7 @@ def create_project(work: Work, body: dict[str, Any]) -> dict[str, Any]:
 
 @api.operation(
     "PUT", "/projects/{project_id}", access=staff, zh="修改项目", body=ProjectEditIn, returns=ProjectOut,
-    refuses=[NoSuchProject, NoSuchOrg, NotAllowed, ProjectNameTaken], if_match=True, cache=_SHORT,
+    refuses=[NoSuchProject, NoSuchOrg, NotAllowed, ProjectNameTaken], if_match=True, cache=NO_STORE,
 )  # fmt: skip
 def edit_project(work: Work, project_id: UUID, body: dict[str, Any], version: int | None) -> dict[str, Any]:
     """Replace a project."""

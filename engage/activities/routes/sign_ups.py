@@ -53,6 +53,7 @@ from engage.activities.service import sign_up as service
 from engage.core.audit import listed, rows
 from engage.core.errors import ConflictingChange, NotAllowed
 from engage.core.http import Api, Binary, Mode
+from engage.core.replies import NO_STORE
 from engage.identity.caller import claimed, member
 from engage.identity.errors import NoSuchPerson, ProfileIncomplete
 from engage.orgs.caller import staff, staff_privileged
@@ -83,7 +84,7 @@ def sign_up(look: Look, activity_id: UUID, body: dict[str, Any]) -> dict[str, An
 
 @api.operation(
     "GET", "/activities/{activity_id}/sign-up", access=member, zh="我的报名", returns=OwnSignUpOut, refuses=[NoSuchActivity, NoSuchSignUp],
-    cache="private, no-cache",
+    cache=NO_STORE,
 )  # fmt: skip
 def read_my_sign_up(look: Look, activity_id: UUID) -> dict[str, Any]:
     """Read the caller's own sign-up, and for who waits how such queues have moved.

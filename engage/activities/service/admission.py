@@ -196,7 +196,7 @@ def met_beside(look: Look, activity_id: UUID, version: int) -> tuple[Member, Out
     values = {
         "activity_id": activity_id, "version": version, "by_staff": False, "held_until": None, "now": look.now,
     }  # fmt: skip
-    member, found = look.actor.member_beside(look, WHO_MEETS, values)
+    member, found = look.actor.member_beside(look.db, look.now, WHO_MEETS, values)
     met = Met(*found) if found and found[0] is not None else None
     return member, _outcome(member.id, met, {})
 

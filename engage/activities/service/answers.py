@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -9,6 +10,8 @@ from engage.activities.models import QuestionKind
 from engage.core.errors import InvalidInput, Issue
 
 DEFAULT_TEXT_CHARS: Final = 200
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_MAX_NUMBER: Final = 2**53 - 1  # beyond it whole numbers lose their last digits on the way (RFC 7493)
 
 
 def check_answers(
@@ -60,7 +63,7 @@ def _text(question: dict[str, Any], value: Any) -> _Fault:
     longest = question["max_length"] or DEFAULT_TEXT_CHARS
     if not isinstance(value, str):
         return "not_text", {}
-    if "\x00" in value:
+    if _CONTROL.search(value):
         return "bad_characters", {}
     if len(value) > longest:
         return "too_long", {"max": longest}
@@ -92,6 +95,8 @@ def _number(question: dict[str, Any], value: Any) -> _Fault:
         return "too_small", {"min": question["min"]}
     if question["max"] is not None and value > question["max"]:
         return "too_large", {"max": question["max"]}
+    if abs(value) > _MAX_NUMBER:
+        return ("too_large", {"max": _MAX_NUMBER}) if value > 0 else ("too_small", {"min": -_MAX_NUMBER})
     return None
 
 

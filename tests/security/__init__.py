@@ -1,0 +1,1 @@
+"""Attempts against the running service: what somebody with bad intentions would try, and what they are told."""
