@@ -43,8 +43,9 @@ _INLINE: Final = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 @blueprint.after_request
 def _allow_what_the_page_needs(response: Response) -> Response:
-    """Give a page its own files and the scripts that stand in it, each by its hash, and nothing else."""
-    if response.mimetype == "text/html" and not response.direct_passthrough:
+    """Give a page that says nothing itself its own files and the scripts that stand in it, each by its hash, and nothing else."""
+    has_own = POLICY in response.headers or response.direct_passthrough
+    if response.mimetype == "text/html" and not has_own:
         response.headers[POLICY] = _policy(response.get_data(as_text=True))
     return response
 
@@ -56,10 +57,7 @@ _PAGE_HEADERS: Final = {
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self';"
         " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 

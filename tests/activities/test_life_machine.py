@@ -255,6 +255,8 @@ class LifeMachine(RuleBasedStateMachine):
             self.activity,
             self.house.people[who],
             state=SignUpState.WAITLISTED,
+            starts_at=at(model.starts),  # it may have been moved since it was made
+            ends_at=at(model.ends),
             held_until=at(until),
             pool_mask=sum(1 << pool for pool in pools),
         )

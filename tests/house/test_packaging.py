@@ -46,7 +46,7 @@ def test_an_extra_is_locked_as_it_is_asked_for():
     for name in re.findall(r"^([a-z0-9._-]+)[\[=]", LOCK, re.MULTILINE):
         with contextlib.suppress(PackageNotFoundError):  # for another system
             asked.update(
-                needed.split("]")[0] + "]"
+                needed.split("]")[0].lower() + "]"
                 for needed in requires(name) or ()
                 if "[" in needed and "extra ==" not in needed
             )
