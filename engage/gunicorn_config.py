@@ -95,10 +95,28 @@ def pre_fork(server: Arbiter, worker: Worker) -> None:
     worker.processor = min(_processors(server.cfg.workers), key=taken.count, default=None)
 
 
+def on_starting(_server: Arbiter) -> None:
+    """Let a stop that is sent to a worker at its birth end it.
+
+    Until it has handlers of its own it runs with those of the parent, which would note the stop and do nothing about it: the parent
+    would then wait for its whole patience. So no stop is delivered around a fork, and the child meets it with the system's own answer.
+    """
+
+    def hold() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+    def die_of_it() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        release()
+
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=die_of_it)
+
+
 def post_fork(_server: Arbiter, worker: Worker) -> None:
     """Give each worker its own database connections, and its processor."""
-    # Until the worker has its own handlers it runs with the parent's, which would note a stop and do nothing about it.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     app: Any = worker.app.wsgi()
     app.extensions["engage.database"].dispose(close=False)
     if worker.processor is not None:

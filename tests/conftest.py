@@ -12,7 +12,6 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import coverage
 import hypothesis
 import pytest
 from flask import Flask
@@ -44,7 +43,7 @@ hypothesis.settings.load_profile("repeatable")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--calls", type=int, default=10, help="calls made up for each operation from the OpenAPI document"
+        "--calls", type=int, default=5, help="calls made up for each operation from the OpenAPI document"
     )
 
 
@@ -52,24 +51,6 @@ def pytest_collection_finish() -> None:
     """Leave what was collected alone from now on: to look through thousands of tests for garbage again and again is an eighth of the run."""
     gc.collect()
     gc.freeze()
-
-
-# Where the engines part ways, what is met on PostgreSQL is counted too; elsewhere it is what was met on SQLite.
-_COUNTED_ON_BOTH = ("test_races", "test_sign_up", "test_migration", "/core/", "/faults/", "/cli/")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Count no branches where they were counted on SQLite: to count costs as much as half the test."""
-    counting = coverage.Coverage.current()
-    engine = getattr(item, "callspec", None) and item.callspec.params.get("settings")
-    if counting is None or engine != "postgresql" or any(part in str(item.path) for part in _COUNTED_ON_BOTH):
-        return (yield)
-    counting.stop()
-    try:
-        return (yield)
-    finally:
-        counting.start()
 
 
 # Limits are on and count, but nobody meets them: all tests call from one address, and the clock stands still.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import contextlib
 import json
 import os
 import signal
@@ -11,7 +11,6 @@ import sys
 import threading
 from http.client import HTTPConnection
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from cli.conftest import environment, free_port, get, is_alive, until
@@ -62,17 +61,29 @@ def test_options_win_over_settings(start, database_url):
     until(lambda: len(process.children()) == 3)
 
 
+_STOPPED_AT_BIRTH = """
+import os, signal
+from engage import gunicorn_config
+signal.signal(signal.SIGTERM, lambda *_: None)  # as Gunicorn's first process: it notes the stop for later
+gunicorn_config.on_starting(None)
+born = os.fork()
+while born == 0:
+    signal.pause()
+os.kill(born, signal.SIGTERM)
+assert os.WTERMSIG(os.waitpid(born, 0)[1]) == signal.SIGTERM
+assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+"""
+
+
 def test_a_worker_that_has_hardly_begun_can_be_stopped():
     """It inherits a handler from its parent that would note the stop and do nothing; Gunicorn would wait 20 s."""
-    database = SimpleNamespace(dispose=lambda *, close: None)
-    app = SimpleNamespace(extensions={"engage.database": database})
-    inherited = signal.signal(signal.SIGTERM, lambda *_: None)
-    try:
-        config = importlib.import_module("engage.gunicorn_config")
-        config.post_fork(None, SimpleNamespace(app=SimpleNamespace(wsgi=lambda: app), processor=None))
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    finally:
-        signal.signal(signal.SIGTERM, inherited)
+    command = [sys.executable, "-c", _STOPPED_AT_BIRTH]
+    with subprocess.Popen(command, env=environment(), start_new_session=True) as process:
+        try:
+            assert process.wait(30) == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.skipif(
