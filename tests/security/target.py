@@ -66,10 +66,12 @@ class Target:
         headers = dict(request.pop("headers", {}))
         if who is not None:
             headers.setdefault("Authorization", f"Bearer {self.tokens[who]}")
-        try:
-            answer = self.client.request(method, path, headers=headers, **request)
-        except httpx.TransportError:  # the connection that was kept had been closed after an earlier refusal
-            answer = self.client.request(method, path, headers=headers, **request)
+        answer = self._send(method, path, headers, request)
+        while (
+            code_of(answer) == "rate_limited"
+        ):  # a patient attacker: what is refused shall be refused for what it is
+            time.sleep(float(answer.headers["Retry-After"]))
+            answer = self._send(method, path, headers, request)
         self.sent += 1
         if answer.status_code >= 500:
             self.broken.append(f"{method} {path[:80]} → {answer.status_code}")
@@ -77,6 +79,14 @@ class Target:
         if "x-request-id" in answer.headers and any(name not in answer.headers for name in SECURE):
             self.bare.append(f"{method} {path[:80]} → {answer.status_code}")
         return answer
+
+    def _send(
+        self, method: str, path: str, headers: dict[str, str], request: dict[str, Any]
+    ) -> httpx.Response:
+        try:
+            return self.client.request(method, path, headers=headers, **request)
+        except httpx.TransportError:  # the connection that was kept had been closed after an earlier refusal
+            return self.client.request(method, path, headers=headers, **request)
 
     @cached_property
     def operations(self) -> list[Operation]:
