@@ -24,6 +24,8 @@ from engage.core.config import SettingsError
 from engage.core.errors import RateLimited
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from limits import RateLimitItem
     from werkzeug.datastructures import Headers
 
@@ -44,8 +46,13 @@ log = logging.getLogger("engage.limits")
 
 
 class Caller(Protocol):
-    """Who calls, and by what they are counted: one of the names above, and whose count it is."""
+    """Who calls, and by what they are counted: one of the names above, and whose count it is.
 
+    ``person_id``: whoever this is, once it is known that they are somebody.
+    """
+
+    @property
+    def person_id(self) -> UUID | None: ...
     @property
     def counted_as(self) -> tuple[str, str]: ...
 
@@ -137,7 +144,15 @@ class Limiter:
         self._admit(trace, _stranger(trace.address))
 
     def weigh_refusal(self, trace: Trace, caller: Caller) -> None:
-        """Count a request once more, for what its refusal has left behind."""
+        """Count a request once more: for what its refusal has left behind, or by address where the key turned out to be nobody's.
+
+        Raises:
+            RateLimited: as ``admit_stranger``.
+
+        """
+        if caller.person_id is None:
+            self.admit_stranger(trace)
+            return
         quota = self._count(caller.counted_as, REFUSAL_WEIGHT - 1)
         if quota is not None:
             trace.quotas = (quota, *trace.quotas[1:])

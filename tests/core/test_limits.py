@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import timedelta
 
 import fakeredis
 import pytest
@@ -16,6 +17,7 @@ from limits.util import MissingModule
 from sqlalchemy import func, select
 
 from engage.api_keys.models import Scope
+from engage.core import clock
 from engage.core.audit import AuditEntry
 from engage.core.config import Settings, SettingsError
 from engage.core.limits import REFUSAL_WEIGHT, Limiter, Memory, subject_of
@@ -125,6 +127,24 @@ def test_a_key_counts_for_itself_and_one_that_is_none_takes_nothing_from_it(limi
         ask(token=other, url=FIGURES)
     assert [ask(token=one.text, url=FIGURES).status_code for _ in range(3)] == [200, 200, 429]
     assert told(ask(token=two.text, url=FIGURES))[:2] == ('"key";q=2;w=60', 1)
+
+
+def test_keys_that_are_nobodys_count_for_the_address_however_many_there_are(limit, ask, make, frozen):
+    limit(key="100/minute", address="4/minute")
+    officer = make.staff(Role.OFFICER, org=make.org(name="晋城市团委", division_code="140500"))
+    good, ended = new_key(), new_key()
+    make.api_key(officer, good)
+    make.api_key(officer, ended, created_at=clock.now() - timedelta(days=9), expires_at=clock.now())
+    for left in (3, 2, 1):
+        answer = ask(token=new_key().text, url=FIGURES)
+        assert answer.status_code == 401
+        assert answer.headers["RateLimit"].startswith(f'"address";r={left};')
+    assert ask(token=ended.text, url=FIGURES).json["code"] == "api_key_expired"
+    for made_up in (new_key().text, new_key(good.public_id).text, ended.text):
+        refused = ask(token=made_up, url=FIGURES)
+        assert (refused.status_code, refused.json["code"]) == (429, "rate_limited")
+    assert ask(token=new_key().text, url=FIGURES, address="203.0.113.8").status_code == 401
+    assert told(ask(token=good.text, url=FIGURES))[:2] == ('"key";q=100;w=60', 99)
 
 
 def test_an_address_of_ipv6_is_its_network(limit, ask):
