@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
 from engage.core.config import Settings
@@ -46,6 +48,13 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
         return bool(self.alive)
 
 
+class EventLogger(Logger):  # type: ignore[misc]
+    """Writes down what happens to the server, and no requests."""
+
+    def access(self, *_: Any) -> None:
+        """Do nothing: Gunicorn's own gathers twenty values of each request for a line that is then not written, once ``logconfig_dict`` is set."""
+
+
 bind = [_settings.bind]
 workers = _settings.workers
 worker_class = DrainingWorker
@@ -58,6 +67,7 @@ max_requests = 20_000
 max_requests_jitter = 2_000
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - heart-beat files off the disk
+logger_class = EventLogger
 accesslog = None  # the service writes its own line per request, without addresses
 logconfig_dict = {  # what Gunicorn itself has to say, in lines like the service's own
     "formatters": {"json": {"()": "engage.core.logging.JsonLines"}},
@@ -113,6 +123,12 @@ def on_starting(_server: Arbiter) -> None:
         release()
 
     os.register_at_fork(before=hold, after_in_parent=release, after_in_child=die_of_it)
+
+
+def when_ready(_server: Arbiter) -> None:
+    """Never look for garbage in what is loaded: that would also copy its memory for each worker."""
+    gc.collect()
+    gc.freeze()
 
 
 def post_fork(_server: Arbiter, worker: Worker) -> None:

@@ -85,7 +85,7 @@ class ContractClient(FlaskClient):
             return
         assert response.status_code != 500, response.get_data(as_text=True)
         if response.status_code in (204, 304):
-            assert response.get_data() == b""
+            assert (response.get_data(), response.mimetype) == (b"", None)
             return
         body = _body(response)
         errors = [

@@ -31,10 +31,16 @@ class Answer(Response):
     """An answer whose headers are sent as they were set: its bytes are here, so its length is among them."""
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
-        """Return the headers; only those of an answer without a body are looked through."""
-        if self.status_code in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        """Return the headers; only where the client has the body already, those about it are taken out."""
+        if self.status_code == HTTPStatus.NOT_MODIFIED:
             return super().get_wsgi_headers(environ)
         return self.headers
+
+
+class Empty(Answer):
+    """Success without a body, which has no type either."""
+
+    default_mimetype = None
 
 
 def this_request() -> Request:
@@ -46,7 +52,7 @@ def this_request() -> Request:
 
 def empty() -> Response:
     """Return success without a body."""
-    response = Answer(status=204)
+    response = Empty(status=204)
     response.headers["Cache-Control"] = NO_STORE
     return response
 

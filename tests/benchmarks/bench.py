@@ -29,6 +29,7 @@ from tests.benchmarks.load import Outcome, Plan
 
 MEMORY_MB, COLD_START_S = 100, 1.5
 WITH_HISTORY = "engage+history"
+_EACH_TIME_ANEW = {"Date", "ETag", "RateLimit", "RateLimit-Policy", "X-Request-Id"}
 
 
 @dataclass
@@ -147,12 +148,12 @@ class Bench:
 
     def _compare(self, to_floor: bytes, to_service: bytes, but: set[str]) -> None:
         try:
-            floor = _flat(_body(self._running["floor"].port, to_floor))
+            floor = _flat(_answer(self._running["floor"].port, to_floor))
         except json.JSONDecodeError:
             raise RuntimeError(
                 f"the floor fell:\n{(self._folder / 'floor.log').read_text()[-3000:]}"
             ) from None
-        service = _flat(_body(self._running["engage"].port, to_service))
+        service = _flat(_answer(self._running["engage"].port, to_service))
         if floor.keys() != service.keys():
             raise RuntimeError(f"the floor has other fields: {floor.keys() ^ service.keys()}")
         different = {key for key in floor if floor[key] != service[key]} - but
@@ -269,12 +270,18 @@ def _ratio(one: list[float], other: list[float]) -> dict[str, float]:
     }
 
 
-def _body(port: int, request: bytes) -> Any:
+def _answer(port: int, request: bytes) -> dict[str, Any]:
+    """Return status, headers and body; of headers that differ with each request, that they are there."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(request.replace(b"HTTP/1.1\r\n", b"HTTP/1.1\r\nConnection: close\r\n", 1))
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
-    return {"status": head[9:12].decode(), "body": json.loads(body) if body else None}
+    headers = dict(line.split(": ", 1) for line in head.decode().splitlines()[1:])
+    return {
+        "status": head[9:12].decode(),
+        "headers": {**headers, **dict.fromkeys(headers.keys() & _EACH_TIME_ANEW, "")},
+        "body": json.loads(body) if body else None,
+    }
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:

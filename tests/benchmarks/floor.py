@@ -1,7 +1,7 @@
 """The floor: bare WSGI, SQL through the driver, tokens verified as strongly, the same answers, as durable.
 
-Everything a framework, an ORM or a schema could be blamed for is absent. The benchmark first compares its answers
-with those of the service, field by field.
+Everything a framework, an ORM or a schema could be blamed for is absent; so are limits and the log. The benchmark first compares its answers
+with those of the service, header by header and field by field.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from uuid import UUID
 
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from werkzeug.datastructures import Headers
 
 from engage.activities.service.codes import _STEPS_IN_SHIFT, shift_key
 from engage.core import ids
 from engage.core.config import Settings
+from engage.core.headers import securing
 from tests.benchmarks import floor_db as sql
 
 _PLAN = pickle.loads(Path(os.environ["BENCHMARK_PLAN"]).read_bytes())
@@ -32,6 +34,13 @@ _REFUSALS = {
     "sign_up_closed": ("409 Conflict", "与当前状态冲突", "报名已截止。"),
 }
 _CODE_SECONDS = 30
+_NO_STORE = ("Cache-Control", "no-store")
+_PRIVATE = (("Content-Type", "application/json"), _NO_STORE)
+_SHARED = (("Content-Type", "application/json"), ("Cache-Control", "private, no-cache"))
+_PROBLEM = (("Content-Type", "application/problem+json"), _NO_STORE, ("Content-Language", "zh"))
+_VARY = ("Vary", "Authorization, Accept-Encoding")
+# Of about the length that the service's have: the floor counts nobody's requests.
+_LIMIT = (("RateLimit-Policy", '"person";q=600;w=60'), ("RateLimit", '"person";r=599;t=60'))
 
 
 class Unauthorised(Exception):
@@ -63,6 +72,17 @@ class Tokens:
         return UUID(claims["sub"]), UUID(claims["sid"]), claims["exp"]
 
 
+def _headers_of(status: str, method: str, path: str, body: bytes) -> tuple[tuple[str, str], ...]:
+    """Return what a client is told about a body."""
+    if status[0] == "4":
+        return _PROBLEM
+    if method != "GET":
+        return _PRIVATE
+    is_list = path == "/v1/activities"
+    tag = f'"{0 if is_list else 1}-{hashlib.blake2b(body, digest_size=8).hexdigest()}"'
+    return (*(_SHARED if is_list else _PRIVATE), ("ETag", tag), _VARY)
+
+
 class Floor:
     """List, detail, sign-up, cancellation and check-in."""
 
@@ -73,6 +93,9 @@ class Floor:
             sql.Sqlite(settings) if settings.is_sqlite else sql.Postgres(settings)
         )
         self._secret, self._settings = settings.key("cursor"), settings
+        fixed = Headers()
+        securing(settings)(fixed)
+        self._fixed = (*fixed, *_LIMIT)
         self.extensions = {"engage.database": self}
 
     def dispose(self, *, close: bool = True) -> None:
@@ -84,17 +107,20 @@ class Floor:
         except Exception:
             start_response("401 Unauthorized", [("Content-Length", "0")])
             return []
-        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        path, method, request_id = environ["PATH_INFO"], environ["REQUEST_METHOD"], ids.new_id().hex
         if path == "/v1/activities":
             status, payload = "200 OK", self._list(person, session)
         else:
             values = self._db.values(person, session, UUID(path[15:51]))
             status, payload = self._about(method, environ, values)
         if payload is None:
-            start_response(status, [("Content-Length", "0")])
+            start_response(status, [_NO_STORE, ("X-Request-Id", request_id), *self._fixed])
             return []
+        if status[0] == "4":
+            payload["request_id"] = request_id
         body = orjson.dumps(payload, option=orjson.OPT_OMIT_MICROSECONDS)
-        start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+        headers = [("Content-Length", str(len(body))), ("X-Request-Id", request_id)]
+        start_response(status, [*headers, *_headers_of(status, method, path, body), *self._fixed])
         return [body]
 
     def _about(self, method: str, environ: dict[str, Any], values: dict[str, Any]) -> tuple[str, Any]:
@@ -218,7 +244,6 @@ class Floor:
         status, title, detail = _REFUSALS[code]
         return status, {
             "type": f"urn:engage:problem:{code}", "title": title, "status": int(status[:3]), "detail": detail, "code": code,
-            "request_id": ids.new_id().hex,
         }  # fmt: skip
 
     def _leave(self, values: dict[str, Any]) -> tuple[str, None]:
