@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
-import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Flask, Response, request
+from flask import Flask, Response
+from flask.sessions import NullSession, SessionInterface
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
@@ -29,10 +27,11 @@ import engage.messages.routes
 import engage.orgs.routes
 import engage.regions.routes
 import engage.statistics.routes
-from engage.core import headers, ids, limits
+from engage.core import limits
 from engage.core import logging as json_logging
 from engage.core.config import Settings
 from engage.core.db import Database
+from engage.core.envelope import Envelope
 from engage.core.errors import (
     BodyTooLarge,
     ConflictingChange,
@@ -44,7 +43,7 @@ from engage.core.errors import (
     MethodNotAllowed,
     NoSuchAddress,
 )
-from engage.core.replies import Answer, compress, problem_response, this_request
+from engage.core.replies import Answer, problem_response, this_request
 from engage.identity import caller
 from engage.wechat.gateway import WeChatGateway
 from engage.wechat.tokens import DatabaseTokenStore
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask import Request
-    from werkzeug.datastructures import Headers
 
     from engage.core.http import Api
 
@@ -71,15 +69,36 @@ APIS: Final[tuple[Api, ...]] = (
     engage.statistics.routes.api,
     engage.audit.routes.api,
 )
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _MAX_FORM_FIELDS: Final = 100
 log = logging.getLogger("engage.request")
 
 
+class _NoSessions(SessionInterface):
+    """Nothing is kept in cookies, so nothing is looked for in them."""
+
+    _none: Final = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self._none
+
+
 class Service(Flask):
-    """Flask without what it finds out anew for each request and what is never so here: hosts, subdomains, redirects, coroutines."""
+    """Flask without what it finds out anew for each request and what is never so here: hosts, subdomains, redirects, cookies, coroutines."""
 
     response_class = Answer
+    session_interface = _NoSessions()
+
+    def full_dispatch_request(self) -> Response:
+        """Answer a request. Operations have no hooks and nobody waits for signals (``tests/house`` holds that); pages take Flask's way."""
+        rule = this_request().url_rule
+        json_logging.current.get().route = rule.rule if rule else None
+        if rule and "." in rule.endpoint:  # of a blueprint
+            return super().full_dispatch_request()
+        # Every view and every handler here returns a response: none has to be made of something else.
+        try:
+            return self.dispatch_request()  # type: ignore[return-value]
+        except Exception as error:  # noqa: BLE001 - as Flask does: the handlers below know what to do
+            return self.handle_user_exception(error)  # type: ignore[return-value]
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Return what finds the operation of an address. It makes no addresses of other hosts, so it need not know this one."""
@@ -112,6 +131,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     database = Database(settings)
     app.extensions["engage.settings"] = settings
+    app.wsgi_app = Envelope(app.wsgi_app, settings)  # type: ignore[method-assign]
     if settings.trusted_proxies:  # else anybody could say where they come from
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     app.extensions["engage.database"] = database
@@ -119,49 +139,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["engage.operations"] = [operation for api in APIS for operation in api.operations]
     app.extensions["engage.limiter"] = limits.Limiter(settings, caller.shown)
     caller.install(app, settings, database)
-    app.before_request(_begin)
-    app.after_request(partial(_finish, headers.securing(settings)))
-    if settings.cors_origins:
-        app.after_request(headers.sharing(settings.cors_origins))
     _answer_errors(app)
     for api in APIS:
         api.register(app)
     app.register_blueprint(engage.console.routes.blueprint)
     return app
-
-
-def _begin() -> None:
-    started = time.perf_counter()
-    given = request.environ.get("HTTP_X_REQUEST_ID")
-    named = given and _REQUEST_ID.fullmatch(given)
-    request_id = named[0] if named else ids.new_id().hex
-    address = request.environ.get("REMOTE_ADDR")
-    json_logging.current.set(json_logging.Trace(request_id, started, address=address))
-
-
-def _finish(secure: Callable[[Headers], None], response: Response) -> Response:
-    trace, asked = json_logging.current.get(), this_request()
-    response.headers.add("X-Request-Id", trace.request_id)
-    secure(response.headers)
-    if trace.quotas:
-        limits.tell(response.headers, trace.quotas)
-    response = compress(response)
-    log.info(
-        "request",
-        extra={
-            "fields": {
-                "request_id": trace.request_id,
-                "method": asked.method,
-                # The template, never the address: ids, codes and search texts stay out of the log.
-                "route": asked.url_rule.rule if asked.url_rule else None,
-                "caller": str(trace.caller.person_id) if trace.caller and trace.caller.person_id else None,
-                "status": response.status_code,
-                "ms": round((time.perf_counter() - trace.started) * 1000, 2),
-                "sql": trace.statements,
-            }
-        },
-    )
-    return response
 
 
 def _request_id() -> str:

@@ -10,16 +10,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Blueprint, Response, current_app, redirect
+from flask import Blueprint, current_app, redirect
 from flask_swagger_ui import get_swaggerui_blueprint
 
 from engage.core import openapi, schema
 from engage.core.errors import DatabaseBusy
 from engage.core.headers import POLICY
-from engage.core.replies import JSON
+from engage.core.replies import JSON, Answer
 from engage.core.wire import encode
 
 if TYPE_CHECKING:
+    from flask import Response
     from werkzeug.wrappers import Response as BaseResponse
 
     from engage.core.db import Database
@@ -68,7 +69,7 @@ def _page(name: str) -> bytes:
 
 
 def _shown(name: str, mimetype: str) -> Response:
-    response = Response(_page(name), mimetype=mimetype)
+    response = Answer(_page(name), mimetype=mimetype)
     response.headers.update(_PAGE_HEADERS)
     return response
 
@@ -81,13 +82,13 @@ def _document() -> dict[str, Any]:
 @blueprint.get("/openapi.json")
 def openapi_json() -> Response:
     """Return the OpenAPI document as JSON."""
-    return Response(encode(_document()), mimetype=JSON)
+    return Answer(encode(_document()), mimetype=JSON)
 
 
 @blueprint.get("/openapi.yaml")
 def openapi_yaml() -> Response:
     """Return the OpenAPI document as YAML."""
-    return Response(openapi.as_yaml(_document()), mimetype="application/yaml")
+    return Answer(openapi.as_yaml(_document()), mimetype="application/yaml")
 
 
 @blueprint.get("/")
@@ -123,7 +124,7 @@ def scan_page() -> Response:
 @blueprint.get("/healthz")
 def healthz() -> Response:
     """Say that the process answers."""
-    return Response(encode({"status": "ok"}), mimetype=JSON)
+    return Answer(encode({"status": "ok"}), mimetype=JSON)
 
 
 @blueprint.get("/readyz")
@@ -138,7 +139,7 @@ def readyz() -> Response:
     with database.reading() as connection:
         if not schema.is_at_head(connection):
             raise DatabaseBusy
-    return Response(encode({"status": "ready"}), mimetype=JSON)
+    return Answer(encode({"status": "ready"}), mimetype=JSON)
 
 
 @lru_cache(maxsize=8)

@@ -21,13 +21,13 @@ _source: Callable[[], datetime] = _system
 
 def now() -> datetime:
     """Return the present instant, aware, with the offset that answers carry."""
-    return _source().astimezone(SHANGHAI)
+    return _source()
 
 
 def use(source: Callable[[], datetime] | None) -> None:
     """Replace the source of time (tests); ``None`` restores the system clock."""
     global _source  # noqa: PLW0603
-    _source = source or _system
+    _source = (lambda: source().astimezone(SHANGHAI)) if source else _system
 
 
 def shanghai_day(instant: datetime) -> date:

@@ -56,6 +56,12 @@ _VERSION_TAG: Final = re.compile(r'(?:W/)?"(\d{1,9})-([0-9a-f]+)"')
 E = TypeVar("E", bound=StrEnum)
 
 
+def _with_offset(value: datetime | None) -> datetime | None:
+    if value is not None and value.tzinfo is None:
+        raise ValueError("an instant needs an offset")
+    return value
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """An instant: aware in, aware out. PostgreSQL keeps timestamptz, SQLite text in UTC."""
 
@@ -63,11 +69,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("an instant needs an offset")
-        return value.astimezone(UTC).replace(tzinfo=None) if dialect.name == "sqlite" else value
+        given = _with_offset(value)
+        return given and given.astimezone(UTC).replace(tzinfo=None)
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
+        return super().bind_processor(dialect) if dialect.name == "sqlite" else _with_offset
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         # Shanghai on the way out, as PostgreSQL answers by itself (connection option): the JSON needs no conversion.
@@ -189,6 +195,10 @@ class Look:
     @property
     def settings(self) -> Settings:
         return self.database.settings
+
+    def by(self, actor: Any) -> Look:
+        """Return the same request, once it is known whose it is."""
+        return Look(self.db, actor, self.now, self.database)
 
     def atomic(self) -> AbstractContextManager[None]:
         """Return the context for a single writing statement without a ``Work``: see ``Database.atomic``."""
@@ -346,7 +356,9 @@ def _engine(settings: Settings, driver: dict[str, Any], **options: Any) -> Engin
             },
             **options,
         )
-    event.listen(engine, "before_cursor_execute", count_statement)
+    # Where the driver is called: an event of the engine would have each connection put its listeners together anew.
+    for name in ("do_execute", "do_executemany", "do_execute_no_params"):
+        event.listen(engine, name, count_statement)
     return engine
 
 

@@ -229,13 +229,13 @@ class Api:
             app.add_url_rule(
                 operation.rule,
                 operation.name,
-                _serve(operation),
+                _serve(operation, app),
                 methods=[operation.method],
                 strict_slashes=False,
             )
 
 
-def _serve(operation: Operation) -> Callable[..., Response]:
+def _serve(operation: Operation, app: Flask) -> Callable[..., Response]:
     dump = dumper(operation.returns) if operation.returns else None
     run = {Mode.WRITE: _write, Mode.ERRAND: _run_errand}.get(operation.mode, _read)
     if operation.people:
@@ -246,7 +246,7 @@ def _serve(operation: Operation) -> Callable[..., Response]:
         run = guarded(run, operation.gate)
 
     def serve(**path: str) -> Response:
-        parts = current_app.extensions
+        parts = app.extensions
         database: Database = parts["engage.database"]
         try:
             identity = _admit(operation, parts["engage.limiter"], current.get())

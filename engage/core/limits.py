@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from limits import RateLimitItem
-    from werkzeug.datastructures import Headers
 
     from engage.core.config import Settings
     from engage.core.logging import Trace
@@ -227,13 +226,12 @@ def policy_of(name: str, rate: RateLimitItem) -> Policy:
     return Policy(shown, rate.amount, seconds, f'"{shown}";q={rate.amount};w={seconds}')
 
 
-def tell(headers: Headers, quotas: tuple[Quota, ...]) -> None:
-    """Write the headers of draft-ietf-httpapi-ratelimit-headers, revision 10."""
+def told(quotas: tuple[Quota, ...]) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return the headers of draft-ietf-httpapi-ratelimit-headers, revision 10."""
     policies, left = quotas[0].policy.header, _left(quotas[0])
     for quota in quotas[1:]:
         policies, left = f"{policies}, {quota.policy.header}", f"{left}, {_left(quota)}"
-    headers.add("RateLimit-Policy", policies)
-    headers.add("RateLimit", left)
+    return ("RateLimit-Policy", policies), ("RateLimit", left)
 
 
 def _left(quota: Quota) -> str:

@@ -22,6 +22,8 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatu
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from engage.core.logging import count_statement
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -234,6 +236,7 @@ def _fetch(connection: Connection, plan: _Plan, parameters: Any) -> list[Any]:
     sent: Any = None
     try:
         sent = kept.get(plan.sql) or _sent(connection, plan, kept)
+        count_statement()
         for listener in connection.engine.dispatch.before_cursor_execute:
             listener(connection, sent, plan.sql, parameters, None, False)
         sent.execute(plan.sql, parameters)

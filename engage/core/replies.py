@@ -14,9 +14,10 @@ from engage.core.logging import current
 from engage.core.wire import encode
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
     from flask import Request
-    from werkzeug.datastructures import Headers
 
     from engage.core.errors import DomainError
 
@@ -30,11 +31,16 @@ _GZIP_LEVEL: Final = 5
 class Answer(Response):
     """An answer whose headers are sent as they were set: its bytes are here, so its length is among them."""
 
-    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
-        """Return the headers; only where the client has the body already, those about it are taken out."""
-        if self.status_code == HTTPStatus.NOT_MODIFIED:
-            return super().get_wsgi_headers(environ)
-        return self.headers
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Send it, compressed where that is worth it; only where bytes come later or must not be sent, Werkzeug looks at everything."""
+        if "HTTP_ACCEPT_ENCODING" in environ:
+            compress(self, environ["HTTP_ACCEPT_ENCODING"])
+        body: Any = self.response
+        is_here = type(body) is list and (body or self.status_code == HTTPStatus.NO_CONTENT)
+        if not is_here or self.status_code == HTTPStatus.NOT_MODIFIED or environ["REQUEST_METHOD"] == "HEAD":
+            return super().__call__(environ, start_response)
+        start_response(self.status, self.headers.to_wsgi_list())
+        return body  # type: ignore[no-any-return]
 
 
 class Empty(Answer):
@@ -64,6 +70,12 @@ def repeated(body: bytes, status: int, location: str | None) -> Response:
     return response
 
 
+def _whole(body: bytes, status: int, media_type: str) -> Answer:
+    response = Answer([body], status, content_type=media_type)
+    response.headers.add("Content-Length", str(len(body)))
+    return response
+
+
 def answered(
     body: bytes,
     status: int,
@@ -74,7 +86,7 @@ def answered(
     media_type: str = JSON,
 ) -> Response:
     """Return a body, JSON unless said otherwise; with ``cache_control`` under an ETag, and 304 when the client has these very bytes."""
-    response = Answer(body, status, content_type=media_type)
+    response = _whole(body, status, media_type)
     add = response.headers.add  # to set one looks through all there are
     if location:
         add("Location", location)
@@ -115,7 +127,7 @@ def problem_response(error: DomainError) -> Response:
     """Return the RFC 9457 answer for a refusal."""
     spoken = language()
     body = encode(error.problem(spoken, current.get().request_id))
-    response = Answer(body, error.status, content_type=PROBLEM)
+    response = _whole(body, error.status, PROBLEM)
     response.headers.add("Cache-Control", NO_STORE)
     response.headers.add("Content-Language", spoken)
     if error.retry_after is not None:
@@ -125,19 +137,18 @@ def problem_response(error: DomainError) -> Response:
     return response
 
 
-def compress(response: Response) -> Response:
+def compress(response: Response, accepted: str) -> None:
     """Gzip an answer above 1 KB when the client takes it."""
     if (
-        "gzip" not in this_request().environ.get("HTTP_ACCEPT_ENCODING", "")
+        "gzip" not in accepted
         or response.direct_passthrough
         or response.is_streamed
         or "Content-Encoding" in response.headers
         or response.mimetype not in (JSON, PROBLEM, "text/html", "application/yaml")
     ):
-        return response
+        return
     body = response.get_data()
     if len(body) >= _GZIP_FROM_BYTES:
         response.set_data(gzip.compress(body, _GZIP_LEVEL, mtime=0))
         response.headers["Content-Encoding"] = "gzip"
         response.vary.add("Accept-Encoding")
-    return response

@@ -20,12 +20,11 @@ from uuid import UUID
 
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from werkzeug.datastructures import Headers
 
 from engage.activities.service.codes import _STEPS_IN_SHIFT, shift_key
 from engage.core import ids
 from engage.core.config import Settings
-from engage.core.headers import securing
+from engage.core.headers import NO_PAGE, fixed
 from tests.benchmarks import floor_db as sql
 
 _PLAN = pickle.loads(Path(os.environ["BENCHMARK_PLAN"]).read_bytes())
@@ -93,9 +92,7 @@ class Floor:
             sql.Sqlite(settings) if settings.is_sqlite else sql.Postgres(settings)
         )
         self._secret, self._settings = settings.key("cursor"), settings
-        fixed = Headers()
-        securing(settings)(fixed)
-        self._fixed = (*fixed, *_LIMIT)
+        self._fixed = (NO_PAGE, *fixed(settings), *_LIMIT)
         self.extensions = {"engage.database": self}
 
     def dispose(self, *, close: bool = True) -> None:

@@ -19,14 +19,13 @@ from typing import Any
 from flask import Flask, Response
 from limits import RateLimitItemPerMinute
 from sqlalchemy import Connection
-from werkzeug.datastructures import Headers
 
 from engage.activities.queries import activities as queries
 from engage.activities.schemas.activity import ActivitiesQuery, ActivityOut, ActivityPage
 from engage.core import clock
 from engage.core.config import Settings
 from engage.core.db import Look
-from engage.core.limits import Limiter, tell
+from engage.core.limits import Limiter, told
 from engage.core.logging import Trace
 from engage.core.prepared import Prepared
 from engage.core.replies import answered
@@ -81,7 +80,7 @@ def _counting(site: cases.Site) -> Callable[[], None]:
 
     def count() -> None:
         limiter.admit(trace, identity)
-        tell(Headers(), trace.quotas)
+        told(trace.quotas)
 
     return count
 

@@ -358,3 +358,16 @@ def test_exceptions_are_still_needed():
         <= names
     )
     assert IN_ADDRESSES.keys() <= names
+
+
+def test_no_hook_waits_for_requests_of_operations(app):
+    """They would never be called: ``Service.full_dispatch_request`` leaves them out."""
+    hooks = (
+        "before_request_funcs",
+        "after_request_funcs",
+        "teardown_request_funcs",
+        "url_value_preprocessors",
+    )
+    assert [name for name in hooks if getattr(app, name).get(None)] == []
+    assert not app.teardown_appcontext_funcs
+    assert [operation.name for operation in OPERATIONS if "." in operation.name] == []

@@ -112,9 +112,9 @@ def sign_up_claimed(look: Look, activity_id: UUID, given: list[dict[str, Any]] |
     """
     rules = known_rules(activity_id)
     if rules is None or rules.pools or look.settings.credit:
-        return sign_up(replace(look, actor=look.actor.member(look)), activity_id, given)
+        return sign_up(look.by(look.actor.member(look)), activity_id, given)
     member, outcome = admission.met_beside(look, activity_id, rules.version)
-    look = replace(look, actor=member)
+    look = look.by(member)
     if outcome.mine is not None:
         return _again(look, outcome, given)
     facts = outcome.facts
