@@ -98,8 +98,8 @@ class DutiesNotSeparate(Conflict):
 class LastAdministrator(Conflict):
     code = "last_administrator"
     zh, en = (
-        "这是此处最后一位平台管理员，请先授权另一位。",
-        "Nobody else administers this node; make somebody else its administrator first.",
+        "此处没有任期同样长的另一位平台管理员，请先授权一位。",
+        "Nobody else administers this node for as long; make somebody else its administrator first.",
     )
 
 

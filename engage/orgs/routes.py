@@ -249,8 +249,8 @@ def give_role(work: Work, body: dict[str, Any]) -> dict[str, Any]:
 def end_role(work: Work, grant_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """End a grant now, also for tokens already issued; one's own may be laid down.
 
-    每个组织须始终有一位可用的平台管理员（停用的账号不算）。
-    A node is never left without an administrator whose account may be used.
+    结束平台管理员的授权，须另有一位账号可用、已经上任、任期不短于它的平台管理员管着同一组织。
+    An administrator's is ended only while another, whose account may be used and whose term has begun and lasts as long, reaches the node.
     """
     return grants.read_grant(work, service.end_grant(work, grant_id, body["reason"]))
 

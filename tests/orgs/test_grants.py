@@ -226,10 +226,41 @@ def test_the_last_administrator_stays(city, make, as_user, database):
     assert _code(_end(admin, _grant_of(database, city.admin))) == (200, None)
 
 
+def test_an_administrator_is_ended_only_while_another_stays_as_long(city, make, as_user, database):
+    now, refused = clock.now(), (409, "last_administrator")
+    mine = _grant_of(database, city.admin)
+
+    def administrator(**term):
+        return make.grant(make.person(), Role.PLATFORM_ADMIN, org=city.root, **term)
+
+    short = administrator(ends_at=now + timedelta(seconds=30))
+    administrator(starts_at=now + timedelta(seconds=1))
+    assert _code(_end(as_user(city.admin.id), mine)) == refused  # in 30 seconds nobody would be left
+    long = administrator(ends_at=now + timedelta(days=9))
+    next_term = administrator(starts_at=now + timedelta(days=1), ends_at=now + timedelta(days=10))
+    assert _code(_end(as_user(city.admin.id), mine)) == refused
+    assert _code(_end(as_user(short.person_id), mine)) == refused
+    # Whose end comes no later than another's may go, whoever ends it.
+    assert _code(_end(as_user(city.admin.id), next_term.id)) == (200, None)
+    as_long = administrator(ends_at=long.ends_at)
+    assert _code(_end(as_user(long.person_id), long.id)) == (200, None)
+    assert _code(_end(as_user(short.person_id), short.id)) == (200, None)
+    # Who may not use their account is none: their grant goes whatever its term, and nobody else's rests on it.
+    _suspend(database, city.admin)
+    assert _code(_end(as_user(as_long.person_id), as_long.id)) == refused
+    assert _code(_end(as_user(as_long.person_id), mine)) == (200, None)
+
+
+def _suspend(database, person):
+    with database.transaction() as session:
+        session.execute(update(Person).where(Person.id == person.id).values(status=PersonStatus.SUSPENDED))
+
+
 def test_two_administrators_who_end_each_other_leave_one(make, as_user, database, frozen):
-    for _ in range(5):
-        root = make.org()
-        one, two = make.staff(Role.PLATFORM_ADMIN, org=root), make.staff(Role.PLATFORM_ADMIN, org=root)
+    for ends_at in (None, clock.now() + timedelta(days=1)) * 3:
+        root, one, two = make.org(), make.person(), make.person()
+        for person in (one, two):
+            make.grant(person, Role.PLATFORM_ADMIN, org=root, ends_at=ends_at)
         calls = [
             lambda who=who, other=other: _end(as_user(who.id), _grant_of(database, other))
             for who, other in ((one, two), (two, one))

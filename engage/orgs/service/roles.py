@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Uuid, literal, select
+from sqlalchemy import Uuid, exists, literal, select
+from sqlalchemy.orm import aliased
 
 from engage.core.errors import InvalidInput, Issue, NotAllowed
 from engage.identity.access import refuse_inactive
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from engage.core.db import Work
@@ -226,16 +228,10 @@ def end_grant(work: Work, grant_id: UUID, reason: str) -> UUID:
         NoSuchRoleGrant: there is none that the caller may see.
         NotAllowed: the caller sees it but may not give this role there.
         GrantEnded: it has ended already.
-        LastAdministrator: nobody else administers this node.
+        LastAdministrator: nobody else administers this node for as long.
 
     """
-    # In a statement of its own and all of them: of two administrators who end each other's, the second sees the first.
-    work.session.execute(
-        select(RoleGrant.id)
-        .where((RoleGrant.id == grant_id) | (RoleGrant.role == Role.PLATFORM_ADMIN))
-        .order_by(RoleGrant.id)
-        .with_for_update()
-    ).all()
+    _hold_administrators(work.session, RoleGrant.id == grant_id)
     row = work.session.execute(
         select(RoleGrant, may_give(work, RoleGrant.role, grant_node()))
         .where(RoleGrant.id == grant_id, visible_grants(work))
@@ -248,27 +244,42 @@ def end_grant(work: Work, grant_id: UUID, reason: str) -> UUID:
         raise NotAllowed
     if grant.ended_at is not None or (grant.ends_at is not None and grant.ends_at <= work.now):
         raise GrantEnded
-    if grant.role is Role.PLATFORM_ADMIN and not _has_another_administrator(work, grant):
-        raise LastAdministrator
+    if grant.role is Role.PLATFORM_ADMIN:
+        _refuse_last(work, RoleGrant.id == grant_id)
     grant.ended_at, grant.ended_by, grant.end_reason = work.now, work.actor.id, reason
     work.session.flush()
     return grant.id
 
 
-def _has_another_administrator(work: Work, grant: RoleGrant) -> bool:
-    reaches = select(OrgPath.ancestor_id).where(OrgPath.descendant_id == grant.org_id)
-    return bool(
-        work.session.scalar(
-            select(
-                select(RoleGrant.id)
-                .where(
-                    RoleGrant.role == Role.PLATFORM_ADMIN,
-                    RoleGrant.person_id != grant.person_id,
-                    RoleGrant.org_id.in_(reaches),
-                    in_force(work.now),
-                    is_active(RoleGrant.person_id),
-                )
-                .exists()
-            )
-        )
+def _hold_administrators(session: Session, also: ColumnElement[bool]) -> None:
+    # In a statement of its own and all of them: of two administrators who end each other's, the second sees the first.
+    session.execute(
+        select(RoleGrant.id)
+        .where(also | (RoleGrant.role == Role.PLATFORM_ADMIN))
+        .order_by(RoleGrant.id)
+        .with_for_update()
+    ).all()
+
+
+def _refuse_last(work: Work, taken: ColumnElement[bool]) -> None:
+    # Who may not use their account administers nothing, so that taking it from them leaves a node with what it has.
+    other = aliased(RoleGrant)
+    stays = exists().where(
+        OrgPath.descendant_id == RoleGrant.org_id,
+        OrgPath.ancestor_id == other.org_id,
+        other.role == Role.PLATFORM_ADMIN,
+        other.person_id != RoleGrant.person_id,
+        in_force(work.now, other),
+        is_active(other.person_id),
+        other.ends_at.is_(None) | (other.ends_at >= RoleGrant.ends_at),
     )
+    last = select(RoleGrant.id).where(
+        taken,
+        RoleGrant.role == Role.PLATFORM_ADMIN,
+        RoleGrant.ended_at.is_(None),
+        RoleGrant.ends_at.is_(None) | (RoleGrant.ends_at > work.now),
+        is_active(RoleGrant.person_id),
+        ~stays,
+    )
+    if work.session.scalar(select(last.exists())):
+        raise LastAdministrator
