@@ -13,8 +13,12 @@ from sqlalchemy.exc import DBAPIError
 
 from engage.cli.commands import engage
 from engage.core import clock, ids
+from engage.core.db import Nobody, Work
+from engage.core.errors import DomainError
 from engage.identity.models import Person, PersonStatus
+from engage.identity.service import set_standing
 from engage.orgs.models import Role, RoleGrant
+from engage.orgs.service import end_grant, refuse_last_administrator
 
 
 @pytest.fixture
@@ -268,6 +272,40 @@ def test_two_administrators_who_end_each_other_leave_one(make, as_user, database
         answers = [answer.status_code for answer in at_once(calls)]
         assert min(answers) == 200
         assert max(answers) in (403, 404, 409)
+
+
+def _done(database, who, act):
+    """Whether somebody's act, in a transaction of its own, was done and not refused."""
+    try:
+        with database.transaction() as session:
+            act(Work(session, who, clock.now(), database.settings))
+    except DomainError:
+        return False
+    return True
+
+
+def _stopping(database, person):
+    """Return the call that does what ``engage person suspend`` does."""
+
+    def stop(work):
+        refuse_last_administrator(work, person.id)
+        set_standing(work, person.id, PersonStatus.SUSPENDED, "市委文件")
+
+    return lambda: _done(database, Nobody(), stop)
+
+
+def _ending(database, who, grant_id):
+    return lambda: _done(database, who, lambda work: end_grant(work, grant_id, "调动"))
+
+
+def test_of_two_administrators_who_are_removed_at_once_one_stays(make, database, frozen):
+    """Both by stopping their accounts, or one so while they end the grant of the other."""
+    for way in ("stopped", "ended") * 6:
+        root = make.org()
+        one, two = (make.staff(Role.PLATFORM_ADMIN, org=root) for _ in range(2))
+        ending = _ending(database, SimpleNamespace(id=one.id), _grant_of(database, two))
+        calls = [_stopping(database, one), ending if way == "ended" else _stopping(database, two)]
+        assert sorted(at_once(calls)) == [False, True], way
 
 
 def test_of_two_same_grants_at_once_one_is_made(city, make, as_user):

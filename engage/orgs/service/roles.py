@@ -251,8 +251,20 @@ def end_grant(work: Work, grant_id: UUID, reason: str) -> UUID:
     return grant.id
 
 
+def refuse_last_administrator(work: Work, person_id: UUID) -> None:
+    """Refuse, and until the end of the transaction keep it so, where what somebody administers would be left without them.
+
+    Raises:
+        LastAdministrator: of a node of theirs nobody else is administrator for as long.
+
+    """
+    mine = RoleGrant.person_id == person_id
+    _hold_administrators(work.session, mine)
+    _refuse_last(work, mine)
+
+
 def _hold_administrators(session: Session, also: ColumnElement[bool]) -> None:
-    # In a statement of its own and all of them: of two administrators who end each other's, the second sees the first.
+    # In a statement of its own and all of them: of two administrators who remove each other, the second sees the first.
     session.execute(
         select(RoleGrant.id)
         .where(also | (RoleGrant.role == Role.PLATFORM_ADMIN))
