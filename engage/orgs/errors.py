@@ -149,6 +149,6 @@ class OwnInvitation(Forbidden):
 class InviterLostRole(Conflict):
     code = "inviter_lost_role"
     zh, en = (
-        "邀请人已不能授予该角色，邀请失效。",
-        "Whoever invited you may no longer give this role, so the invitation is void.",
+        "邀请人已不能授予该角色，或不能授予这么久，邀请失效。",
+        "Whoever invited you may no longer give this role, or not for so long; the invitation is void.",
     )

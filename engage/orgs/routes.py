@@ -233,11 +233,12 @@ def read_role_grant(look: Look, grant_id: UUID) -> dict[str, Any]:
 def give_role(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     """Give somebody else a role at or below a node where the caller gives it.
 
-    团干部可授予本级及下级的团干部、统计员、支部书记、站点管理员、团代表、督查员；平台管理员可授予全部角色。任何人不能给自己授权。
-    延长任期：再授予一次，`starts_at` 取原授权的 `ends_at`。
+    团干部可授予本级及下级的团干部、统计员、支部书记、站点管理员、团代表、督查员；平台管理员可授予全部角色。任何人不能给自己授权，
+    也不能授予比自己的授权更长的期限。延长任期：再授予一次，`starts_at` 取原授权的 `ends_at`。
 
     Officers give the roles of officer, analyst, branch secretary, hub manager, delegate and inspector at their node and below, platform
-    administrators all roles. Nobody gives one to themselves. To extend a term, give it again with `starts_at` at the end of the first.
+    administrators all roles. Nobody gives one to themselves, or for longer than they hold what lets them give it. To extend a term, give it
+    again with `starts_at` at the end of the first.
     """
     return grants.read_grant(work, service.give(work, body))
 

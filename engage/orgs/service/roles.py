@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Uuid, exists, literal, select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import aliased
 
 from engage.core.errors import InvalidInput, Issue, NotAllowed
 from engage.identity.access import refuse_inactive
 from engage.identity.errors import NoSuchPerson
 from engage.identity.models import Person
-from engage.orgs.access import grant_node, hub_table, in_force, is_active, may_give
+from engage.orgs.access import (
+    GRANTABLE,
+    Permission,
+    grant_node,
+    held_with,
+    hub_table,
+    in_force,
+    is_active,
+    may_give,
+)
 from engage.orgs.errors import (
     DutiesNotSeparate,
     GrantEnded,
@@ -181,13 +190,14 @@ def give(work: Work, body: dict[str, Any]) -> UUID:
     Raises:
         OwnGrant: it is the caller themselves.
         NotAllowed: the caller may not give this role there.
+        InvalidInput: not for so long.
         RoleNotHere, GrantStartsInPast, GrantEndsEarly, NoSuchPerson, AccountSuspended, AccountClosed, NoSuchGrantPlace, OrgNotActive,
         RoleAlreadyHeld, DutiesNotSeparate: as ``grant_role``.
 
     """
     if body["person_id"] == work.actor.id:
         raise OwnGrant
-    require_giver(work, body["role"], body["org_id"], body["hub_id"])
+    require_giver(work, body["role"], body["org_id"], body["hub_id"], body["ends_at"])
     grant = grant_role(
         work.session,
         work.now,
@@ -203,22 +213,38 @@ def give(work: Work, body: dict[str, Any]) -> UUID:
     return grant.id
 
 
-def require_giver(work: Work, role: Role, org_id: UUID | None, hub_id: UUID | None) -> None:
-    """Refuse whoever may not give a role at a place.
+def require_giver(
+    work: Work, role: Role, org_id: UUID | None, hub_id: UUID | None, ends_at: datetime | None
+) -> None:
+    """Refuse whoever may not give a role at a place, or not for so long: what rests on a grant does not outlast it.
 
     Raises:
         RoleNotHere: neither or both of organisation and hub.
         NoSuchGrantPlace: there is no such organisation or hub.
         OrgNotActive: the organisation is merged or dissolved.
         NotAllowed: the caller holds nothing there that gives this role.
+        InvalidInput: what the caller holds there ends before.
 
     """
     if (org_id is None) == (hub_id is None):
         raise RoleNotHere
     node = node_of(work.session, org_id, hub_id)
-    given = may_give(work, literal(role, RoleGrant.role.type), literal(node, Uuid()))
-    if not work.session.scalar(select(given)):
+    lasting = work.session.execute(
+        select(RoleGrant.ends_at)
+        .join(OrgPath, OrgPath.ancestor_id == RoleGrant.org_id)
+        .where(
+            OrgPath.descendant_id == node,
+            RoleGrant.role.in_([giver for giver, given in GRANTABLE.items() if role in given]),
+            held_with(work, Permission.GRANT_ROLES),
+        )
+        .order_by(RoleGrant.ends_at.is_not(None), RoleGrant.ends_at.desc())
+        .limit(1)
+    ).one_or_none()
+    if lasting is None:
         raise NotAllowed
+    latest = lasting.ends_at
+    if latest is not None and (ends_at is None or ends_at > latest):
+        raise InvalidInput(Issue("/ends_at", "outlasts_giver", {"latest": latest.isoformat()}))
 
 
 def end_grant(work: Work, grant_id: UUID, reason: str) -> UUID:
