@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from engage.activities.service.release import release_person
+from engage.cli.faults import Fault
 from engage.cli.installation import database_at_head
 from engage.core import audit, clock
 from engage.core import logging as json_logging
@@ -14,6 +15,8 @@ from engage.core.config import Settings
 from engage.core.db import Nobody, Work
 from engage.identity.models import PersonStatus
 from engage.identity.service import reset_second_factor, set_standing
+from engage.orgs.errors import LastAdministrator
+from engage.orgs.service import refuse_last_administrator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,24 +59,33 @@ def _about_someone(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("person_id", type=click.UUID)(reason(command))
 
 
+_even_the_last = click.option(
+    "--even-the-last-administrator",
+    is_flag=True,
+    help="Also when a node is then left without an administrator; engage grant makes the next one.",
+)
+
+
 @person.command(short_help="停用账号 · Suspend an account.")
 @_about_someone
-def suspend(person_id: UUID, reason: str) -> None:
+@_even_the_last
+def suspend(person_id: UUID, reason: str, *, even_the_last_administrator: bool) -> None:
     """停用账号 · Suspend the account of PERSON_ID (the id that GET /v1/me shows) until it is restored.
 
     engage person suspend 0199f0c2-… --reason "市委文件 12 号"
     """
-    _stop(person_id, PersonStatus.SUSPENDED, reason)
+    _stop(person_id, PersonStatus.SUSPENDED, reason, even_the_last=even_the_last_administrator)
 
 
 @person.command(short_help="注销账号 · Close an account.")
 @_about_someone
-def close(person_id: UUID, reason: str) -> None:
+@_even_the_last
+def close(person_id: UUID, reason: str, *, even_the_last_administrator: bool) -> None:
     """注销账号 · Close the account of PERSON_ID (the id that GET /v1/me shows), as its owner asked for.
 
     engage person close 0199f0c2-… --reason "本人书面申请"
     """
-    _stop(person_id, PersonStatus.CLOSED, reason)
+    _stop(person_id, PersonStatus.CLOSED, reason, even_the_last=even_the_last_administrator)
 
 
 @person.command(short_help="恢复账号 · Restore an account.")
@@ -106,14 +118,27 @@ def reset_factor(person_id: UUID, reason: str) -> None:
     click.echo(f"已重置 reset: {person_id}" if was_there else f"没有启用 has none: {person_id}")
 
 
-def _stop(person_id: UUID, status: PersonStatus, reason: str) -> None:
+def _stop(person_id: UUID, status: PersonStatus, reason: str, *, even_the_last: bool) -> None:
     with database_at_head(_settings()) as database:
         with database.transaction() as session:
+            if not even_the_last:
+                _refuse_last_administrator(Work(session, Nobody(), clock.now(), database.settings), person_id)
             _set(session, database.settings, person_id, status, reason)
         # Only now: who is stopped joins nothing more, and what they joined before is seen. A request that is under way is the worker's.
         with database.transaction() as session:
             freed = release_person(Work(session, Nobody(), clock.now(), database.settings), person_id)
     click.echo(f"已停止 {status}: {person_id}；释放报名 sign-ups freed: {freed}")
+
+
+def _refuse_last_administrator(work: Work, person_id: UUID) -> None:
+    try:
+        refuse_last_administrator(work, person_id)
+    except LastAdministrator:
+        raise Fault(
+            "此人管理的组织没有任期同样长的另一位平台管理员。请先用 engage grant 授权一位，或加上 --even-the-last-administrator。",
+            "Nobody else administers this person's organisation for as long. Make somebody its administrator first (engage grant), "
+            "or say --even-the-last-administrator.",
+        ) from None
 
 
 def _set(session: Session, settings: Settings, person_id: UUID, status: PersonStatus, reason: str) -> None:

@@ -74,6 +74,10 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "already_admitted": ("已有名额。", "This person has a place already."),
     "overlap": ("与另一个时段重叠。", "This overlaps another period."),
     "range_too_wide": ("范围太大：最多 {max} 天。", "The range is too wide: at most {max} days."),
+    "outlasts_giver": (
+        "不能超过您自己授权的期限，最晚到 {latest}。",
+        "This must not outlast your own grant: {latest} at the latest.",
+    ),
     "month_not_settled": (
         "各县汇总在月份结束一周后可看，目前最近的是 {latest}。",
         "The totals of a month are shown a week after its end; the latest so far is {latest}.",

@@ -98,8 +98,8 @@ class DutiesNotSeparate(Conflict):
 class LastAdministrator(Conflict):
     code = "last_administrator"
     zh, en = (
-        "这是此处最后一位平台管理员，请先授权另一位。",
-        "Nobody else administers this node; make somebody else its administrator first.",
+        "此处没有任期同样长的另一位平台管理员，请先授权一位。",
+        "Nobody else administers this node for as long; make somebody else its administrator first.",
     )
 
 
@@ -149,6 +149,6 @@ class OwnInvitation(Forbidden):
 class InviterLostRole(Conflict):
     code = "inviter_lost_role"
     zh, en = (
-        "邀请人已不能授予该角色，邀请失效。",
-        "Whoever invited you may no longer give this role, so the invitation is void.",
+        "邀请人已不能授予该角色，或不能授予这么久，邀请失效。",
+        "Whoever invited you may no longer give this role, or not for so long; the invitation is void.",
     )

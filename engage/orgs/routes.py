@@ -233,11 +233,12 @@ def read_role_grant(look: Look, grant_id: UUID) -> dict[str, Any]:
 def give_role(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     """Give somebody else a role at or below a node where the caller gives it.
 
-    团干部可授予本级及下级的团干部、统计员、支部书记、站点管理员、团代表、督查员；平台管理员可授予全部角色。任何人不能给自己授权。
-    延长任期：再授予一次，`starts_at` 取原授权的 `ends_at`。
+    团干部可授予本级及下级的团干部、统计员、支部书记、站点管理员、团代表、督查员；平台管理员可授予全部角色。任何人不能给自己授权，
+    也不能授予比自己的授权更长的期限。延长任期：再授予一次，`starts_at` 取原授权的 `ends_at`。
 
     Officers give the roles of officer, analyst, branch secretary, hub manager, delegate and inspector at their node and below, platform
-    administrators all roles. Nobody gives one to themselves. To extend a term, give it again with `starts_at` at the end of the first.
+    administrators all roles. Nobody gives one to themselves, or for longer than they hold what lets them give it. To extend a term, give it
+    again with `starts_at` at the end of the first.
     """
     return grants.read_grant(work, service.give(work, body))
 
@@ -249,8 +250,8 @@ def give_role(work: Work, body: dict[str, Any]) -> dict[str, Any]:
 def end_role(work: Work, grant_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """End a grant now, also for tokens already issued; one's own may be laid down.
 
-    每个组织须始终有一位可用的平台管理员（停用的账号不算）。
-    A node is never left without an administrator whose account may be used.
+    结束平台管理员的授权，须另有一位账号可用、已经上任、任期不短于它的平台管理员管着同一组织。
+    An administrator's is ended only while another, whose account may be used and whose term has begun and lasts as long, reaches the node.
     """
     return grants.read_grant(work, service.end_grant(work, grant_id, body["reason"]))
 

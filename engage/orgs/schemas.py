@@ -248,7 +248,10 @@ class _RolePlaceIn(In):
     ends_at = Instant(
         load_default=None,
         allow_none=True,
-        metadata={"example": "2027-12-31T23:59:59+08:00", "description": "null：长期 · null: no end"},
+        metadata={
+            "example": "2027-12-31T23:59:59+08:00",
+            "description": "null：长期；授予人自己的授权有期限时，不得为空，也不得更晚 · null: no end; neither null nor later where the giver's own grant ends",
+        },
     )
     reason = Text(200, 1, required=True, metadata={"example": "团市委2026年12号文"})
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from activities.test_races import check_invariants
 from sqlalchemy import select
 
 from engage.cli import person as cli_person
-from engage.core import ids
+from engage.core import clock, ids
 from engage.core.audit import AuditEntry
 from engage.identity.models import Person, PersonStatus, RecoveryCode
 from engage.messages.service import deliver_due
+from engage.orgs.models import Role
 
 
 @pytest.fixture
 def tell(run, database):
     """Return a function that runs ``engage person`` on the database of the test."""
 
-    def tell(what, person_id, reason="市委文件"):
-        return run("person", what, person_id, "--reason", reason, database_url=database.settings.database_url)
+    def tell(what, person_id, reason="市委文件", *more):
+        url = database.settings.database_url
+        return run("person", what, person_id, "--reason", reason, *more, database_url=url)
 
     return tell
 
@@ -57,6 +61,31 @@ def test_an_account_is_stopped_before_what_it_holds_is_looked_for(frozen, tell, 
     monkeypatch.setattr(cli_person, "release_person", look)
     assert tell("suspend", person.id).exit_code == 0
     assert seen == [PersonStatus.SUSPENDED]
+
+
+@pytest.mark.parametrize("what", ["suspend", "close"])
+def test_the_last_administrator_is_stopped_only_when_it_is_said(frozen, tell, make, as_user, database, what):
+    root = make.org()
+    county = make.org(root)
+    last, officer = make.staff(Role.PLATFORM_ADMIN, org=root), make.staff(Role.OFFICER, org=root)
+    below = make.staff(Role.PLATFORM_ADMIN, org=county)
+    make.grant(make.person(), Role.PLATFORM_ADMIN, org=root, ends_at=clock.now() + timedelta(seconds=30))
+    make.grant(
+        make.person(), Role.PLATFORM_ADMIN, org=root, ended_at=clock.now(), ended_by=None, end_reason="调动"
+    )
+    refused = tell(what, last.id)
+    assert refused.exit_code == 1
+    assert "另一位平台管理员" in refused.stderr
+    assert "--even-the-last-administrator" in refused.stderr
+    assert as_user(last.id).get("/v1/me").status_code == 200
+    for anybody in (below, officer):  # of these there are others, and none is asked for
+        assert tell(what, anybody.id).exit_code == 0
+    assert tell(what, last.id, "市委文件", "--even-the-last-administrator").exit_code == 0
+    assert as_user(last.id).get("/v1/me").status_code == 403
+    # Who is none any more may be stopped again, and so may the last but one.
+    assert tell("close", last.id).exit_code == 0
+    make.staff(Role.PLATFORM_ADMIN, org=root)
+    assert tell(what, make.staff(Role.PLATFORM_ADMIN, org=root).id).exit_code == 0
 
 
 def test_the_log_says_who_was_stopped_and_why(frozen, tell, make):

@@ -13,8 +13,12 @@ from sqlalchemy.exc import DBAPIError
 
 from engage.cli.commands import engage
 from engage.core import clock, ids
+from engage.core.db import Nobody, Work
+from engage.core.errors import DomainError
 from engage.identity.models import Person, PersonStatus
+from engage.identity.service import set_standing
 from engage.orgs.models import Role, RoleGrant
+from engage.orgs.service import end_grant, refuse_last_administrator
 
 
 @pytest.fixture
@@ -141,6 +145,71 @@ def test_a_term_is_extended_by_the_next_one(city, make, as_user, frozen):
         assert len(as_user(person.id).get("/v1/me/roles").json["items"]) == 1
 
 
+def _outlasts(answer, latest):
+    """Whether an answer refuses an end and names the latest that would do."""
+    faults = [(fault["pointer"], fault["code"]) for fault in answer.json.get("errors", ())]
+    named = (
+        faults == [("/ends_at", "outlasts_giver")]
+        and latest.isoformat() in answer.json["errors"][0]["detail"]
+    )
+    return _code(answer) == (422, "invalid_input") and named
+
+
+def test_nobody_gives_or_invites_for_longer_than_they_hold(city, make, as_user):
+    end = clock.now() + timedelta(minutes=5)
+    later, soon = end + timedelta(microseconds=1), end - timedelta(minutes=1)
+    person = make.person()
+    make.grant(person, Role.OFFICER, org=city.county, ends_at=end)
+    # Neither of these gives a role there now.
+    make.grant(person, Role.ANALYST, org=city.county)
+    make.grant(person, Role.OFFICER, org=city.other)
+    make.grant(person, Role.OFFICER, org=city.county, starts_at=clock.now() + timedelta(seconds=1))
+    make.grant(person, Role.OFFICER, org=city.county, ended_at=clock.now(), end_reason="调动")
+    officer, friend = as_user(person.id), make.person()
+    for terms in [
+        {},
+        {"ends_at": None},
+        {"ends_at": later.isoformat()},
+        {"starts_at": end.isoformat(), "ends_at": later.isoformat()},
+        {"starts_at": end.isoformat()},
+    ]:
+        for place in ({"org": city.county}, {"org": city.town}, {"hub": city.hub}):
+            role = "hub_manager" if "hub" in place else "officer"
+            assert _outlasts(_give(officer, friend, role, **place, **terms), end), (terms, place)
+            body = {f"{kind}_id": str(where.id) for kind, where in place.items()}
+            invited = {name: value for name, value in terms.items() if name != "starts_at"}
+            assert _outlasts(_invite(officer, role, **body, **invited), end), (terms, place)
+    given = _give(officer, friend, "officer", org=city.county, starts_at=soon.isoformat(), ends_at=end.isoformat())  # fmt: skip
+    assert _code(given) == (201, None)
+    until = {"org_id": str(city.town.id), "ends_at": end.isoformat()}
+    accepted = _accept(as_user(make.person().id), _invite(officer, **until).json)
+    assert (accepted.status_code, accepted.json["ends_at"]) == (200, end.isoformat())
+
+
+def test_nobody_extends_their_own_term_through_a_friend(city, make, as_user, frozen):
+    end = clock.now() + timedelta(minutes=5)
+    person, friend = make.person(), make.person()
+    make.grant(person, Role.OFFICER, org=city.county, ends_at=end)
+    _give(as_user(person.id), friend, "officer", org=city.county, ends_at=end.isoformat())
+    back = _give(as_user(friend.id), person, "officer", org=city.county, starts_at=end.isoformat())
+    assert _outlasts(back, end)
+    frozen.set(end)
+    for each in (person, friend):
+        assert as_user(each.id).get("/v1/me/roles").json == {"items": []}
+
+
+def test_a_role_may_last_as_long_as_the_longest_grant_that_gives_it(city, make, as_user):
+    end = clock.now() + timedelta(days=1)
+    person = make.person()
+    make.grant(person, Role.PLATFORM_ADMIN, org=city.root, ends_at=end)
+    make.grant(person, Role.OFFICER, org=city.root, ends_at=end - timedelta(hours=1))
+    make.grant(person, Role.OFFICER, org=city.county)
+    client = as_user(person.id)
+    assert _code(_give(client, make.person(), "officer", org=city.town)) == (201, None)
+    assert _outlasts(_give(client, make.person(), "auditor", org=city.town), end)
+    assert _outlasts(_give(client, make.person(), "officer", org=city.root), end)
+
+
 def test_grants_are_listed_where_the_caller_gives_roles(city, make, as_user):
     now = clock.now()
     soon = make.grant(make.person(), Role.OFFICER, org=city.town, ends_at=now + timedelta(days=5))
@@ -226,10 +295,41 @@ def test_the_last_administrator_stays(city, make, as_user, database):
     assert _code(_end(admin, _grant_of(database, city.admin))) == (200, None)
 
 
+def test_an_administrator_is_ended_only_while_another_stays_as_long(city, make, as_user, database):
+    now, refused = clock.now(), (409, "last_administrator")
+    mine = _grant_of(database, city.admin)
+
+    def administrator(**term):
+        return make.grant(make.person(), Role.PLATFORM_ADMIN, org=city.root, **term)
+
+    short = administrator(ends_at=now + timedelta(seconds=30))
+    administrator(starts_at=now + timedelta(seconds=1))
+    assert _code(_end(as_user(city.admin.id), mine)) == refused  # in 30 seconds nobody would be left
+    long = administrator(ends_at=now + timedelta(days=9))
+    next_term = administrator(starts_at=now + timedelta(days=1), ends_at=now + timedelta(days=10))
+    assert _code(_end(as_user(city.admin.id), mine)) == refused
+    assert _code(_end(as_user(short.person_id), mine)) == refused
+    # Whose end comes no later than another's may go, whoever ends it.
+    assert _code(_end(as_user(city.admin.id), next_term.id)) == (200, None)
+    as_long = administrator(ends_at=long.ends_at)
+    assert _code(_end(as_user(long.person_id), long.id)) == (200, None)
+    assert _code(_end(as_user(short.person_id), short.id)) == (200, None)
+    # Who may not use their account is none: their grant goes whatever its term, and nobody else's rests on it.
+    _suspend(database, city.admin)
+    assert _code(_end(as_user(as_long.person_id), as_long.id)) == refused
+    assert _code(_end(as_user(as_long.person_id), mine)) == (200, None)
+
+
+def _suspend(database, person):
+    with database.transaction() as session:
+        session.execute(update(Person).where(Person.id == person.id).values(status=PersonStatus.SUSPENDED))
+
+
 def test_two_administrators_who_end_each_other_leave_one(make, as_user, database, frozen):
-    for _ in range(5):
-        root = make.org()
-        one, two = make.staff(Role.PLATFORM_ADMIN, org=root), make.staff(Role.PLATFORM_ADMIN, org=root)
+    for ends_at in (None, clock.now() + timedelta(days=1)) * 3:
+        root, one, two = make.org(), make.person(), make.person()
+        for person in (one, two):
+            make.grant(person, Role.PLATFORM_ADMIN, org=root, ends_at=ends_at)
         calls = [
             lambda who=who, other=other: _end(as_user(who.id), _grant_of(database, other))
             for who, other in ((one, two), (two, one))
@@ -237,6 +337,40 @@ def test_two_administrators_who_end_each_other_leave_one(make, as_user, database
         answers = [answer.status_code for answer in at_once(calls)]
         assert min(answers) == 200
         assert max(answers) in (403, 404, 409)
+
+
+def _done(database, who, act):
+    """Whether somebody's act, in a transaction of its own, was done and not refused."""
+    try:
+        with database.transaction() as session:
+            act(Work(session, who, clock.now(), database.settings))
+    except DomainError:
+        return False
+    return True
+
+
+def _stopping(database, person):
+    """Return the call that does what ``engage person suspend`` does."""
+
+    def stop(work):
+        refuse_last_administrator(work, person.id)
+        set_standing(work, person.id, PersonStatus.SUSPENDED, "市委文件")
+
+    return lambda: _done(database, Nobody(), stop)
+
+
+def _ending(database, who, grant_id):
+    return lambda: _done(database, who, lambda work: end_grant(work, grant_id, "调动"))
+
+
+def test_of_two_administrators_who_are_removed_at_once_one_stays(make, database, frozen):
+    """Both by stopping their accounts, or one so while they end the grant of the other."""
+    for way in ("stopped", "ended") * 6:
+        root = make.org()
+        one, two = (make.staff(Role.PLATFORM_ADMIN, org=root) for _ in range(2))
+        ending = _ending(database, SimpleNamespace(id=one.id), _grant_of(database, two))
+        calls = [_stopping(database, one), ending if way == "ended" else _stopping(database, two)]
+        assert sorted(at_once(calls)) == [False, True], way
 
 
 def test_of_two_same_grants_at_once_one_is_made(city, make, as_user):
@@ -305,6 +439,18 @@ def test_each_invitation_that_is_over_says_why(city, make, as_user, frozen, data
     ]:
         again = make.staff(Role.OFFICER, org=city.county)
         assert _code(_invite(as_user(again.id), role, org_id=str(place.id))) == expected
+
+
+def test_an_invitation_is_void_once_whoever_made_it_may_not_give_for_so_long(city, make, as_user, database):
+    officer, here = as_user(city.officer.id), {"org_id": str(city.town.id)}
+    end = clock.now() + timedelta(days=1)
+    endless, short = _invite(officer, **here).json, _invite(officer, **here, ends_at=end.isoformat()).json
+    _end(as_user(city.admin.id), _grant_of(database, city.officer))
+    make.grant(city.officer, Role.OFFICER, org=city.county, ends_at=end)
+    person = as_user(make.person().id)
+    assert _code(_accept(person, endless)) == (409, "inviter_lost_role")
+    accepted = _accept(person, short)
+    assert (accepted.status_code, accepted.json["ends_at"]) == (200, end.isoformat())
 
 
 def test_one_invitation_accepted_by_many_at_once_is_accepted_once(city, make, as_user):

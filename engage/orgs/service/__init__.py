@@ -3,7 +3,7 @@
 from engage.orgs.service.importer import import_demo_orgs, import_orgs
 from engage.orgs.service.invitations import accept_invitation, invite, withdraw_invitation
 from engage.orgs.service.membership import end_membership, record_membership
-from engage.orgs.service.roles import end_grant, give, grant_role
+from engage.orgs.service.roles import end_grant, give, grant_role, refuse_last_administrator
 from engage.orgs.service.tree import change_org, create_org, place
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "invite",
     "place",
     "record_membership",
+    "refuse_last_administrator",
     "withdraw_invitation",
 ]

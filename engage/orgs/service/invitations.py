@@ -8,10 +8,10 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import literal, select
+from sqlalchemy import select
 
 from engage.core.crypto import sha256
-from engage.core.errors import NotAllowed
+from engage.core.errors import InvalidInput, NotAllowed
 from engage.orgs.access import Permission, grant_node, may_give, permitted
 from engage.orgs.errors import (
     InvitationExpired,
@@ -21,7 +21,7 @@ from engage.orgs.errors import (
     NoSuchInvitation,
     OwnInvitation,
 )
-from engage.orgs.models import RoleGrant, RoleInvitation
+from engage.orgs.models import RoleInvitation
 from engage.orgs.queries.grants import read_invitation
 from engage.orgs.service.roles import check_terms, grant_role, require_giver
 
@@ -39,6 +39,7 @@ def invite(work: Work, body: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         NotAllowed: the caller may not give this role there.
+        InvalidInput: not for so long.
         RoleNotHere, GrantEndsEarly, NoSuchGrantPlace, OrgNotActive: nobody could be given it.
 
     """
@@ -46,7 +47,7 @@ def invite(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     check_terms(
         work.now, role, reason=body["reason"], org_id=org_id, hub_id=hub_id, starts_at=work.now, ends_at=body["ends_at"]
     )  # fmt: skip
-    require_giver(work, role, org_id, hub_id)
+    require_giver(work, role, org_id, hub_id, body["ends_at"])
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     invitation = RoleInvitation(
         token_hash=sha256(token),
@@ -71,7 +72,7 @@ def accept_invitation(work: Work, token: str) -> UUID:
         NoSuchInvitation: nothing has this token.
         InvitationUsed, InvitationWithdrawn, InvitationExpired: it is over.
         OwnInvitation: the caller has made it.
-        InviterLostRole: whoever made it may not give this role any more, or may not use their account.
+        InviterLostRole: whoever made it may not give this role any more, or not for so long, or may not use their account.
         OrgNotActive, RoleAlreadyHeld, GrantEndsEarly, DutiesNotSeparate: as ``grant_role``.
 
     """
@@ -83,10 +84,7 @@ def accept_invitation(work: Work, token: str) -> UUID:
     _refuse_over(work, invitation)
     if invitation.invited_by == work.actor.id:
         raise OwnInvitation
-    inviter: Any = replace(work, actor=SimpleNamespace(id=invitation.invited_by))
-    still = may_give(inviter, literal(invitation.role, RoleGrant.role.type), grant_node(RoleInvitation))
-    if not work.session.scalar(select(still).where(RoleInvitation.id == invitation.id)):
-        raise InviterLostRole
+    _refuse_lost(work, invitation)
     grant = grant_role(
         work.session,
         work.now,
@@ -101,6 +99,16 @@ def accept_invitation(work: Work, token: str) -> UUID:
     invitation.accepted_at, invitation.grant_id = work.now, grant.id
     work.session.flush()
     return grant.id
+
+
+def _refuse_lost(work: Work, invitation: RoleInvitation) -> None:
+    inviter: Any = replace(work, actor=SimpleNamespace(id=invitation.invited_by))
+    try:
+        require_giver(
+            inviter, invitation.role, invitation.org_id, invitation.hub_id, invitation.grant_ends_at
+        )
+    except (NotAllowed, InvalidInput):
+        raise InviterLostRole from None
 
 
 def _refuse_over(work: Work, invitation: RoleInvitation) -> None:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Uuid, literal, select
+from sqlalchemy import exists, select
+from sqlalchemy.orm import aliased
 
 from engage.core.errors import InvalidInput, Issue, NotAllowed
 from engage.identity.access import refuse_inactive
 from engage.identity.errors import NoSuchPerson
 from engage.identity.models import Person
-from engage.orgs.access import grant_node, hub_table, in_force, is_active, may_give
+from engage.orgs.access import (
+    GRANTABLE,
+    Permission,
+    grant_node,
+    held_with,
+    hub_table,
+    in_force,
+    is_active,
+    may_give,
+)
 from engage.orgs.errors import (
     DutiesNotSeparate,
     GrantEnded,
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from engage.core.db import Work
@@ -179,13 +190,14 @@ def give(work: Work, body: dict[str, Any]) -> UUID:
     Raises:
         OwnGrant: it is the caller themselves.
         NotAllowed: the caller may not give this role there.
+        InvalidInput: not for so long.
         RoleNotHere, GrantStartsInPast, GrantEndsEarly, NoSuchPerson, AccountSuspended, AccountClosed, NoSuchGrantPlace, OrgNotActive,
         RoleAlreadyHeld, DutiesNotSeparate: as ``grant_role``.
 
     """
     if body["person_id"] == work.actor.id:
         raise OwnGrant
-    require_giver(work, body["role"], body["org_id"], body["hub_id"])
+    require_giver(work, body["role"], body["org_id"], body["hub_id"], body["ends_at"])
     grant = grant_role(
         work.session,
         work.now,
@@ -201,22 +213,38 @@ def give(work: Work, body: dict[str, Any]) -> UUID:
     return grant.id
 
 
-def require_giver(work: Work, role: Role, org_id: UUID | None, hub_id: UUID | None) -> None:
-    """Refuse whoever may not give a role at a place.
+def require_giver(
+    work: Work, role: Role, org_id: UUID | None, hub_id: UUID | None, ends_at: datetime | None
+) -> None:
+    """Refuse whoever may not give a role at a place, or not for so long: what rests on a grant does not outlast it.
 
     Raises:
         RoleNotHere: neither or both of organisation and hub.
         NoSuchGrantPlace: there is no such organisation or hub.
         OrgNotActive: the organisation is merged or dissolved.
         NotAllowed: the caller holds nothing there that gives this role.
+        InvalidInput: what the caller holds there ends before.
 
     """
     if (org_id is None) == (hub_id is None):
         raise RoleNotHere
     node = node_of(work.session, org_id, hub_id)
-    given = may_give(work, literal(role, RoleGrant.role.type), literal(node, Uuid()))
-    if not work.session.scalar(select(given)):
+    lasting = work.session.execute(
+        select(RoleGrant.ends_at)
+        .join(OrgPath, OrgPath.ancestor_id == RoleGrant.org_id)
+        .where(
+            OrgPath.descendant_id == node,
+            RoleGrant.role.in_([giver for giver, given in GRANTABLE.items() if role in given]),
+            held_with(work, Permission.GRANT_ROLES),
+        )
+        .order_by(RoleGrant.ends_at.is_not(None), RoleGrant.ends_at.desc())
+        .limit(1)
+    ).one_or_none()
+    if lasting is None:
         raise NotAllowed
+    latest = lasting.ends_at
+    if latest is not None and (ends_at is None or ends_at > latest):
+        raise InvalidInput(Issue("/ends_at", "outlasts_giver", {"latest": latest.isoformat()}))
 
 
 def end_grant(work: Work, grant_id: UUID, reason: str) -> UUID:
@@ -226,16 +254,10 @@ def end_grant(work: Work, grant_id: UUID, reason: str) -> UUID:
         NoSuchRoleGrant: there is none that the caller may see.
         NotAllowed: the caller sees it but may not give this role there.
         GrantEnded: it has ended already.
-        LastAdministrator: nobody else administers this node.
+        LastAdministrator: nobody else administers this node for as long.
 
     """
-    # In a statement of its own and all of them: of two administrators who end each other's, the second sees the first.
-    work.session.execute(
-        select(RoleGrant.id)
-        .where((RoleGrant.id == grant_id) | (RoleGrant.role == Role.PLATFORM_ADMIN))
-        .order_by(RoleGrant.id)
-        .with_for_update()
-    ).all()
+    _hold_administrators(work.session, RoleGrant.id == grant_id)
     row = work.session.execute(
         select(RoleGrant, may_give(work, RoleGrant.role, grant_node()))
         .where(RoleGrant.id == grant_id, visible_grants(work))
@@ -248,27 +270,54 @@ def end_grant(work: Work, grant_id: UUID, reason: str) -> UUID:
         raise NotAllowed
     if grant.ended_at is not None or (grant.ends_at is not None and grant.ends_at <= work.now):
         raise GrantEnded
-    if grant.role is Role.PLATFORM_ADMIN and not _has_another_administrator(work, grant):
-        raise LastAdministrator
+    if grant.role is Role.PLATFORM_ADMIN:
+        _refuse_last(work, RoleGrant.id == grant_id)
     grant.ended_at, grant.ended_by, grant.end_reason = work.now, work.actor.id, reason
     work.session.flush()
     return grant.id
 
 
-def _has_another_administrator(work: Work, grant: RoleGrant) -> bool:
-    reaches = select(OrgPath.ancestor_id).where(OrgPath.descendant_id == grant.org_id)
-    return bool(
-        work.session.scalar(
-            select(
-                select(RoleGrant.id)
-                .where(
-                    RoleGrant.role == Role.PLATFORM_ADMIN,
-                    RoleGrant.person_id != grant.person_id,
-                    RoleGrant.org_id.in_(reaches),
-                    in_force(work.now),
-                    is_active(RoleGrant.person_id),
-                )
-                .exists()
-            )
-        )
+def refuse_last_administrator(work: Work, person_id: UUID) -> None:
+    """Refuse, and until the end of the transaction keep it so, where what somebody administers would be left without them.
+
+    Raises:
+        LastAdministrator: of a node of theirs nobody else is administrator for as long.
+
+    """
+    mine = RoleGrant.person_id == person_id
+    _hold_administrators(work.session, mine)
+    _refuse_last(work, mine)
+
+
+def _hold_administrators(session: Session, also: ColumnElement[bool]) -> None:
+    # In a statement of its own and all of them: of two administrators who remove each other, the second sees the first.
+    session.execute(
+        select(RoleGrant.id)
+        .where(also | (RoleGrant.role == Role.PLATFORM_ADMIN))
+        .order_by(RoleGrant.id)
+        .with_for_update()
+    ).all()
+
+
+def _refuse_last(work: Work, taken: ColumnElement[bool]) -> None:
+    # Who may not use their account administers nothing, so that taking it from them leaves a node with what it has.
+    other = aliased(RoleGrant)
+    stays = exists().where(
+        OrgPath.descendant_id == RoleGrant.org_id,
+        OrgPath.ancestor_id == other.org_id,
+        other.role == Role.PLATFORM_ADMIN,
+        other.person_id != RoleGrant.person_id,
+        in_force(work.now, other),
+        is_active(other.person_id),
+        other.ends_at.is_(None) | (other.ends_at >= RoleGrant.ends_at),
     )
+    last = select(RoleGrant.id).where(
+        taken,
+        RoleGrant.role == Role.PLATFORM_ADMIN,
+        RoleGrant.ended_at.is_(None),
+        RoleGrant.ends_at.is_(None) | (RoleGrant.ends_at > work.now),
+        is_active(RoleGrant.person_id),
+        ~stays,
+    )
+    if work.session.scalar(select(last.exists())):
+        raise LastAdministrator
