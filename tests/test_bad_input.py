@@ -141,6 +141,12 @@ def required_query(operation: Operation) -> dict[str, Any]:
     return {_key(name, field): fitting(field) for name, field in found if field.required}
 
 
+def asking_query(operation: Operation) -> dict[str, Any]:
+    """Return those, and the parameter without which an operation does not look at who asks."""
+    parameter = getattr(operation.access, "parameter", None)
+    return required_query(operation) | ({parameter: "true"} if parameter else {})
+
+
 class Caller:
     """Sends to one operation as an administrator, in both languages, and holds what every problem must be."""
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from counting import count_statements
 from sqlalchemy import select, update
-from test_bad_input import required_query
+from test_bad_input import asking_query
 
 from engage.api_keys.models import MAX_KEYS, Scope
 from engage.app import APIS, create_app
@@ -126,7 +126,7 @@ def test_a_key_opens_nothing_but_figures_of_the_whole_interface(world, make, cli
     for operation in OPERATIONS:
         ids = {name: str(world.id_for(name) or "140502") for name in operation.path_parameters}
         answer = client.open(
-            PREFIX + operation.path.format_map(ids), method=operation.method, query_string=required_query(operation),
+            PREFIX + operation.path.format_map(ids), method=operation.method, query_string=asking_query(operation),
             json=openapi.example(operation.body) if operation.body else None,
             headers={"If-Match": "*", "Authorization": f"Bearer {made.text}"},
         )  # fmt: skip
