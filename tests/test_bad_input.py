@@ -235,7 +235,10 @@ def test_what_is_not_json_is_refused(operation, caller):
         b'{"a": "\\ud800"}',
         b"[" * 100_000,
     ):
-        caller.refused(400, "invalid_json", data=broken, **as_json)
+        problem = caller.refused(400, "invalid_json", data=broken, **as_json)
+        assert [error["pointer"] for error in problem["errors"]] == [""], (
+            "it says what is wrong with the whole"
+        )
     for kind in ("text/plain", "application/x-www-form-urlencoded", "application/xml", None):
         caller.refused(415, "unsupported_media_type", data=body, content_type=kind)
     caller.refused(413, "body_too_large", data=b'{"a": "' + b"x" * 2**21 + b'"}', **as_json)

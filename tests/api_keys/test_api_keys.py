@@ -162,6 +162,37 @@ def test_without_the_scope_even_figures_stay_closed(app, ask, make, officer, fro
         assert ask(made.text, "/v1/statistics/counties?month=2026-08") == (403, "not_allowed")
 
 
+def test_a_key_without_the_scope_is_told_which_one_it_lacks(app, make, city, officer, frozen):
+    """And nothing of scopes where it is the owner who may not."""
+
+    def told(owner, scopes, address, language="zh"):
+        made = new_key()
+        make.api_key(owner, made, scopes=scopes)
+        headers = {"Authorization": f"Bearer {made.text}", "Accept-Language": language}
+        answer = app.test_client().get(address, headers=headers)
+        assert (answer.status_code, answer.json["code"]) == (403, "not_allowed")
+        issues = answer.json.get("errors", [])
+        assert {(issue["pointer"], issue["code"]) for issue in issues} <= {
+            ("/Authorization", "scope_missing")
+        }
+        return [issue["detail"] for issue in issues]
+
+    activity, branch = make.activity(city), make.enclave_branch(city)
+    for address, scope in (
+        ("/v1/statistics/integrity", "read_integrity"),
+        ("/v1/statistics/counties?month=2026-08", "read_county_totals"),
+        ("/v1/audit/entries", "read_audit"),
+        (f"/v1/activities/{activity.id}/sign-ups", "read_people"),
+        (f"/v1/activities/{activity.id}/feedback-entries", "manage_activity"),
+        (f"/v1/enclave-branches/{branch.id}/applications", "decide_enclave"),
+    ):
+        assert told(officer, ["read_figures"], address) == [f"这个 API 密钥没有权限范围 {scope}。"]
+        assert told(officer, ["read_figures"], address, "en") == [f"This API key has no scope {scope}."]
+    elsewhere = make.staff(Role.OFFICER, org=make.org(city))
+    assert told(elsewhere, ["read_integrity"], "/v1/statistics/integrity") == []
+    assert told(elsewhere, ["manage_activity"], f"/v1/activities/{activity.id}/feedback-entries") == []
+
+
 def test_only_who_holds_a_role_makes_keys_and_none_beyond_it(as_user, make, city, frozen):
     answer = as_user(make.person().id).post(KEYS, json=BODY)
     assert (answer.status_code, answer.json["code"]) == (403, "not_allowed")
