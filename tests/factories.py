@@ -102,8 +102,8 @@ class Factory:
             )
         )
 
-    def access_token(self, person_id: UUID, *, privileged: bool = True) -> str:
-        session = self.session(person_id, **({} if privileged else {"privileged_until": None}))
+    def access_token(self, person_id: UUID, *, privileged: bool = True, **values: Any) -> str:
+        session = self.session(person_id, **({} if privileged else {"privileged_until": None}), **values)
         with self._app.app_context():
             return issue_access_token(person_id, session.id, timedelta(days=365))
 

@@ -1,8 +1,8 @@
 """Every operation × every role × where the role is held: what the table below says, and nothing else.
 
 The object stands at a township. ``own`` is a role there, ``above`` at its county, ``below`` at one of its branches, ``beside`` at the
-township next to it, ``county`` in another county; ``expired`` and ``suspended`` are held there and do not count. ``unprivileged`` is
-held there too, in a session in which no second factor was shown; in all others one was.
+township next to it, ``county`` in another county; ``expired`` and ``suspended`` are held there and do not count. ``ended`` and
+``unprivileged`` are held there too, in a session that has ended and in one in which no second factor was shown; in all others one was.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from bodies import activity_body
 from factories import Factory, OneTransaction
 from sqlalchemy.orm import Session
-from test_bad_input import required_query
+from test_bad_input import asking_query
 
 from engage.activities.models import ActivityStatus, CreditAppeal
 from engage.app import APIS
@@ -27,7 +27,7 @@ from engage.identity.models import LoginTicket, PersonStatus
 from engage.orgs.models import Role, RoleInvitation
 
 OPERATIONS = {operation.name: operation for api in APIS for operation in api.operations}
-POSITIONS = ("own", "below", "beside", "above", "county", "expired", "suspended", "unprivileged")
+POSITIONS = ("own", "below", "beside", "above", "county", "expired", "suspended", "ended", "unprivileged")
 LETTERS = {
     "P": Role.PLATFORM_ADMIN, "O": Role.OFFICER, "A": Role.ANALYST, "S": Role.BRANCH_SECRETARY, "H": Role.HUB_MANAGER,
     "D": Role.DELEGATE, "I": Role.INSPECTOR, "L": Role.AUDITOR,
@@ -115,7 +115,12 @@ TABLE = _staff_table()
 
 
 def expected(operation: Operation, letter: str, position: str) -> str:
-    """Return ``told``, and that whoever has not shown the second factor is told so where it is needed."""
+    """Return ``told``, that whoever has not shown the second factor is told so where it is needed, and that a session has ended.
+
+    Only what is the same for all is told to the token of an ended session too.
+    """
+    if position == "ended":
+        return told(operation, letter, "own") if operation.access.name == "public" else "ended"
     if position != "unprivileged":
         return told(operation, letter, position)
     return "unprivileged" if operation.access.needs_privilege else told(operation, letter, "own")
@@ -135,7 +140,7 @@ def _told_for_themselves(operation: Operation, letter: str, position: str) -> st
 
 
 def told(operation: Operation, letter: str, position: str) -> str:  # noqa: PLR0911 - a line for each table
-    """Return what the tables say: yes, refused (403), unprivileged (403: show your second factor, or enrol one) or hidden (404)."""
+    """Return what the tables say: yes, refused (403), unprivileged (403: show your second factor, or enrol one), ended (401: the session) or hidden (404)."""
     name = operation.name
     if operation.access.name != "staff":
         return _told_for_themselves(operation, letter, position)
@@ -212,7 +217,10 @@ def _build(make: Factory) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
             place = {"hub": hubs[at]} if letter == "H" else {"org": nodes[at]}
             ends = {"ends_at": now} if position == "expired" else {}
             make.grant(who, LETTERS[letter], **place, **ends)
-        return f"Bearer {make.access_token(who.id, privileged=position != 'unprivileged')}"
+        token = make.access_token(
+            who.id, privileged=position != "unprivileged", ended_at=now if position == "ended" else None
+        )
+        return f"Bearer {token}"
 
     callers = {(letter, position): caller(letter, position) for letter in LETTERS for position in POSITIONS}
     return ids, callers | {("-", "none"): caller("-", "none")}
@@ -241,6 +249,8 @@ def send(city, app, database, monkeypatch) -> Callable[[Operation, str], str]:
             return "yes"  # the activity was reached
         if answer.status_code == 403 and answer.json["code"] == "second_factor_missing":
             return "unprivileged"
+        if answer.status_code == 401 and answer.json["code"] == "session_ended":
+            return "ended"
         return {401: "nobody", 403: "refused", 404: "hidden"}.get(answer.status_code, "yes")
 
     return send
@@ -266,7 +276,7 @@ def _request(operation: Operation, ids: dict[str, Any]) -> dict[str, Any]:
     return {
         "path": PREFIX + operation.path.format_map(path),
         "method": operation.method,
-        "query_string": required_query(operation),
+        "query_string": asking_query(operation),
         "json": body,
     }
 
@@ -285,7 +295,7 @@ def test_each_cell_of_the_matrix(city, send, settings, capsys):
     cells = 0
     wanted = [(name, cell) for name in OPERATIONS for cell in callers]
     for name, (letter, position) in wanted[::every]:
-        if name == "log_out" and position != "suspended":
+        if name == "log_out" and position not in ("suspended", "ended"):
             continue  # ends the session that the next cell needs
         cells += 1
         operation, token = OPERATIONS[name], callers[letter, position]

@@ -141,6 +141,12 @@ def required_query(operation: Operation) -> dict[str, Any]:
     return {_key(name, field): fitting(field) for name, field in found if field.required}
 
 
+def asking_query(operation: Operation) -> dict[str, Any]:
+    """Return those, and the parameter without which an operation does not look at who asks."""
+    parameter = getattr(operation.access, "parameter", None)
+    return required_query(operation) | ({parameter: "true"} if parameter else {})
+
+
 class Caller:
     """Sends to one operation as an administrator, in both languages, and holds what every problem must be."""
 
@@ -229,7 +235,10 @@ def test_what_is_not_json_is_refused(operation, caller):
         b'{"a": "\\ud800"}',
         b"[" * 100_000,
     ):
-        caller.refused(400, "invalid_json", data=broken, **as_json)
+        problem = caller.refused(400, "invalid_json", data=broken, **as_json)
+        assert [error["pointer"] for error in problem["errors"]] == [""], (
+            "it says what is wrong with the whole"
+        )
     for kind in ("text/plain", "application/x-www-form-urlencoded", "application/xml", None):
         caller.refused(415, "unsupported_media_type", data=body, content_type=kind)
     caller.refused(413, "body_too_large", data=b'{"a": "' + b"x" * 2**21 + b'"}', **as_json)

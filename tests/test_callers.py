@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from test_bad_input import required_query
+from test_bad_input import asking_query
 
 from engage.app import APIS
-from engage.core import openapi
+from engage.core import clock, openapi
 from engage.core.http import PREFIX, Operation
+from engage.identity.caller import issue_access_token
 from engage.identity.models import PersonStatus
 from engage.orgs.models import Role
 
 OPERATIONS = [operation for api in APIS for operation in api.operations]
-OPTIONAL = ("anyone", "guest")  # a token may be left out, but a bad one is refused
+OPTIONAL = ("guest",)  # a token may be left out, but a bad one is refused
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def send(client, world):
         return client.open(
             PREFIX + operation.path.format_map(ids),
             method=operation.method,
-            query_string=required_query(operation),
+            query_string=asking_query(operation),
             json=openapi.example(operation.body) if operation.body else None,
             headers={"If-Match": "*"} | ({"Authorization": token} if token else {}),
         )
@@ -94,7 +96,51 @@ def test_a_suspended_account_is_refused(each, send, make):
         answer = send(operation, token)
         assert (answer.status_code, answer.json["code"]) == (403, "account_suspended")
 
-    each(_open_to("member", "staff", "guest"), check)
+    each(_open_to("member", "staff", *OPTIONAL), check)
+
+
+def test_a_session_that_has_ended_or_is_past_its_time_is_refused(each, send, make, app):
+    now, person = clock.now(), make.person()
+    over = [make.session(person.id, **{name: now}) for name in ("ended_at", "expires_at")]
+    with app.app_context():
+        tokens = [issue_access_token(person.id, session.id, timedelta(minutes=15)) for session in over]
+
+    def check(operation):
+        for token in tokens:
+            answer = send(operation, f"Bearer {token}")
+            assert (answer.status_code, answer.json["code"]) == (401, "session_ended")
+
+    each(_open_to("member", "staff", *OPTIONAL), check)
+
+
+def test_whoever_logs_out_manages_nothing_any_more(as_user, make):
+    """Each answer that depends on who asks: what it showed before is refused after, and not shown as to nobody."""
+    county = make.org()
+    hub, branch = make.hub(county), make.enclave_branch(county)
+    client = as_user(make.staff(Role.OFFICER, org=county).id)
+    addresses = (
+        "/v1/activities?managed=true", "/v1/hubs", f"/v1/hubs/{hub.id}", "/v1/enclave-branches",
+        f"/v1/enclave-branches/{branch.id}", "/v1/home",
+    )  # fmt: skip
+    assert {client.get(address).status_code for address in addresses} == {200}
+    assert client.post("/v1/auth/logout").status_code == 204
+    answers = [client.get(address) for address in addresses]
+    assert {(answer.status_code, answer.json["code"]) for answer in answers} == {(401, "session_ended")}
+
+
+def test_the_list_of_activities_is_public_until_it_is_asked_who_manages_them(client, as_user, make):
+    make.activity(title="公开")
+    person = make.person()
+    for_nobody = client.get("/v1/activities")
+    for headers in (
+        {"Authorization": "Bearer x"},
+        {"Authorization": f"Bearer {make.access_token(person.id)}"},
+    ):
+        answer = client.get("/v1/activities", headers=headers)
+        assert (answer.status_code, answer.json) == (200, for_nobody.json)
+    for managed in ("true", "false"):
+        answer = client.get(f"/v1/activities?managed={managed}", headers={"Authorization": "Bearer x"})
+        assert (answer.status_code, answer.json["code"]) == (401, "token_invalid")
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -12,7 +12,7 @@ from engage.activities.errors import NoSuchActivity, NoSuchAppeal, NoSuchProject
 from engage.activities.models import Activity, ActivityStatus, Audience, CreditAppeal, CreditEntry, Project
 from engage.core.errors import NotAllowed
 from engage.hubs.models import Hub, HubStatus
-from engage.orgs.access import Permission, Place, define_place, permitted
+from engage.orgs.access import Permission, Place, define_place, not_allowed, permitted
 from engage.orgs.models import Membership, MembershipStatus
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def require_manageable(
     if row is None:
         raise NoSuchActivity
     if not row[0]:  # also NULL: no hub, asked by somebody who has one
-        raise NotAllowed
+        raise not_allowed(look, permission)
 
 
 def hub_for_activities(work: Work, hub_id: UUID) -> tuple[UUID, str] | None:

@@ -1,1 +1,1 @@
-"""Web pages: API documentation and health."""
+"""Web pages: API documentation, log-in by QR code and health."""

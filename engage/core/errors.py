@@ -35,6 +35,22 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "not_boolean": ("应为 true 或 false。", "This must be true or false."),
     "not_list": ("应为列表。", "This must be a list."),
     "not_object": ("应为 JSON 对象。", "This must be a JSON object."),
+    "not_json": ("不是有效的 JSON。", "This is not valid JSON."),
+    "not_utf8": ("不是 UTF-8 编码。", "This is not encoded in UTF-8."),
+    "byte_order_mark": (
+        "开头有字节顺序标记（BOM），请去掉。",
+        "There is a byte order mark at the beginning; leave it out.",
+    ),
+    "nested_too_deep": ("嵌套超过 {max} 层。", "This is nested deeper than {max} levels."),
+    "name_twice": ("同一个对象中有重复的名称。", "A name is given twice in one object."),
+    "number_out_of_range": (
+        "有数字超出双精度浮点数的范围。",
+        "A number is beyond the range of a double.",
+    ),
+    "half_surrogate": (
+        "文字中有不成对的代理码（如 \\ud800）。",
+        "A text holds half of a surrogate pair (such as \\ud800).",
+    ),
     "not_id": ("不是有效的编号（UUID）。", "This is not a valid id (UUID)."),
     "not_date": ("应为日期，如 2026-10-01。", "This must be a date such as 2026-10-01."),
     "not_instant": (
@@ -99,6 +115,7 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "no_such_question": ("没有这道题。", "There is no such question."),
     "circular": ("上下级关系成环。", "This would stand above itself."),
     "too_deep": ("层级过深。", "There would be too many levels."),
+    "scope_missing": ("这个 API 密钥没有权限范围 {scope}。", "This API key has no scope {scope}."),
     "invalid": ("无效。", "This is not valid."),
 }
 
@@ -205,7 +222,7 @@ class BadGateway(DomainError):
 
 class InvalidJson(BadRequest):
     code = "invalid_json"
-    zh, en = "请求内容不是有效的 JSON。", "The body is not valid JSON."
+    zh, en = "请求内容无法按 JSON 读取，请按提示修改。", "The body cannot be read as JSON; see errors."
 
 
 class MalformedRequest(BadRequest):

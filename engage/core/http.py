@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "/v1"
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+)\}")
 # Who calls for themselves. Whoever else there is uses a right over others, and the audit log tells of it.
-_FOR_THEMSELVES: Final = frozenset({"public", "anyone", "guest", "member"})
+_FOR_THEMSELVES: Final = frozenset({"public", "guest", "member"})
 
 
 class Access(Protocol):
@@ -55,7 +55,7 @@ class Access(Protocol):
 
 
 class _Public:
-    """Open to all; a token only says by whom the request is counted."""
+    """Open to all, and the same for all: whatever is shown only says by whom the request is counted."""
 
     name = "public"
     needs_privilege = False

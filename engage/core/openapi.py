@@ -200,7 +200,7 @@ def _description(operation: Operation, english: str, more: str) -> str:
 
 
 def _security(operation: Operation) -> list[dict[str, list[str]]]:
-    optional = operation.access.name in ("anyone", "guest")
+    optional = operation.access.name == "guest"
     needed = [_PRIVILEGED] if operation.access.needs_privilege else []
     return [{"bearer": needed}, {}] if optional else [{"bearer": needed}]
 

@@ -11,7 +11,7 @@ from engage.activities.models import Audience
 from engage.core.errors import NotAllowed
 from engage.enclaves.errors import NoSuchEnclaveApplication, NoSuchEnclaveBranch, OwnApplication
 from engage.enclaves.models import EnclaveApplication, EnclaveBranch, EnclaveParticipation, EnclaveStatus
-from engage.orgs.access import Permission, Place, define_place, permitted
+from engage.orgs.access import Permission, Place, define_place, not_allowed, permitted
 from engage.orgs.models import Org, OrgStatus
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def require_decider(look: Context, branch_id: UUID) -> None:
     if allowed is None:
         raise NoSuchEnclaveBranch
     if not allowed:
-        raise NotAllowed
+        raise not_allowed(look, Permission.DECIDE_ENCLAVE)
 
 
 def visible_applications(look: Context) -> ColumnElement[bool]:

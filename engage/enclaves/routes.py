@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engage.core.audit import listed
 from engage.core.errors import NotAllowed
 from engage.core.http import Api
+from engage.core.replies import NO_STORE
 from engage.core.schemas import PageQuery
 from engage.enclaves import queries, service
 from engage.enclaves.errors import (
@@ -33,7 +34,7 @@ from engage.enclaves.schemas import (
     EnclaveRejectionIn,
     MyEnclaveBranchPage,
 )
-from engage.identity.caller import anyone, member
+from engage.identity.caller import guest, member
 from engage.identity.errors import ProfileIncomplete
 from engage.orgs.caller import staff
 from engage.orgs.errors import NoSuchOrg, OrgNotActive, OrgTooDeep
@@ -48,8 +49,8 @@ api: Final = Api("驻外团组织 · Enclave branches")
 
 
 @api.operation(
-    "GET", "/enclave-branches", access=anyone, zh="查找驻外团组织", query=EnclaveBranchesQuery,
-    returns=EnclaveBranchPage, cache="private, no-cache",
+    "GET", "/enclave-branches", access=guest, zh="查找驻外团组织", query=EnclaveBranchesQuery,
+    returns=EnclaveBranchPage, cache=NO_STORE,
 )  # fmt: skip
 def list_enclave_branches(look: Look, query: dict[str, Any]) -> Page:
     """Find enclave branches by home county, by host city or near me."""
@@ -57,8 +58,8 @@ def list_enclave_branches(look: Look, query: dict[str, Any]) -> Page:
 
 
 @api.operation(
-    "GET", "/enclave-branches/{branch_id}", access=anyone, zh="查看一个驻外团组织",
-    returns=EnclaveBranchDetailOut, refuses=[NoSuchEnclaveBranch], cache="private, no-cache",
+    "GET", "/enclave-branches/{branch_id}", access=guest, zh="查看一个驻外团组织",
+    returns=EnclaveBranchDetailOut, refuses=[NoSuchEnclaveBranch], cache=NO_STORE,
 )  # fmt: skip
 def read_enclave_branch(look: Look, branch_id: UUID) -> dict[str, Any]:
     """Read an enclave branch, with the state of my application."""

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engage.core.errors import NotAllowed
 from engage.core.http import Api, public
+from engage.core.replies import NO_STORE
 from engage.hubs import queries, service
 from engage.hubs.errors import NoSuchHub
 from engage.hubs.schemas import HubDetailOut, HubEditIn, HubIn, HubKindsOut, HubPage, HubsQuery
-from engage.identity.caller import anyone
+from engage.identity.caller import guest
 from engage.orgs.caller import staff
 from engage.orgs.errors import NoSuchOrg, OrgNotActive
 
@@ -30,9 +31,7 @@ def list_hub_kinds(look: Look) -> dict[str, Any]:
     return {"items": queries.list_hub_kinds(look)}
 
 
-@api.operation(
-    "GET", "/hubs", access=anyone, zh="查找站点", query=HubsQuery, returns=HubPage, cache="private, no-cache"
-)
+@api.operation("GET", "/hubs", access=guest, zh="查找站点", query=HubsQuery, returns=HubPage, cache=NO_STORE)
 def list_hubs(look: Look, query: dict[str, Any]) -> Page:
     """Find hubs near me, by county, kind or text.
 
@@ -45,8 +44,8 @@ def list_hubs(look: Look, query: dict[str, Any]) -> Page:
 
 
 @api.operation(
-    "GET", "/hubs/{hub_id}", access=anyone, zh="查看一个站点", returns=HubDetailOut, refuses=[NoSuchHub],
-    cache="private, no-cache",
+    "GET", "/hubs/{hub_id}", access=guest, zh="查看一个站点", returns=HubDetailOut, refuses=[NoSuchHub],
+    cache=NO_STORE,
 )  # fmt: skip
 def read_hub(look: Look, hub_id: UUID) -> dict[str, Any]:
     """Read a hub with its opening hours, services and contact."""

@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, select, true
 
 from engage.core import clock
 from engage.core.config import TokenAlgorithm
+from engage.core.db import Nobody
 from engage.core.errors import DomainError, NotLoggedIn
 from engage.core.limits import PERSON
 from engage.core.prepared import Prepared
@@ -80,13 +81,6 @@ class _Signed:
 
     person_id: str
     key: Key
-
-
-@dataclass(frozen=True, slots=True)
-class Visitor:
-    """A caller known by token only, or nobody; for reads that are open to all."""
-
-    id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,21 +213,6 @@ def shown() -> Identity | None:
         return _identity()
     except DomainError:
         return None
-
-
-class _Anyone:
-    """Everybody; a token is optional, but a bad one is refused rather than ignored."""
-
-    name = "anyone"
-    needs_privilege = False
-    refusals: tuple[type[DomainError], ...] = (TokenInvalid, TokenExpired, ApiKeyNotTaken)
-    gate: Gate | None = None
-
-    def identify(self) -> Identity | None:
-        return _identity()
-
-    def load(self, _db: Connection | Session, identity: Identity | None, _now: datetime) -> Visitor:
-        return Visitor(identity.person_id if identity else None)
 
 
 _WHO: Final[tuple[Any, ...]] = (
@@ -372,7 +351,10 @@ class _PrivilegedMember(_Member):
 
 
 class _Guest:
-    """Everybody, for answers with personal parts: nobody, or a member in full, never somebody whose session ended."""
+    """Everybody, for answers that depend on who asks: nobody, or a member in full, never somebody whose session ended.
+
+    ``parameter``: only a request that gives it looks at who asks; any other is public, whatever it shows.
+    """
 
     name = "guest"
     needs_privilege = False
@@ -381,14 +363,23 @@ class _Guest:
     )
     gate: Gate | None = None
 
+    def __init__(self, parameter: str | None = None) -> None:
+        self.parameter = parameter
+
     def identify(self) -> Identity | None:
+        if self.parameter is not None and self.parameter not in this_request().args:
+            return None
         return _identity()
 
-    def load(self, db: Connection | Session, identity: Identity | None, now: datetime) -> Member | Visitor:
-        return Visitor(None) if identity is None else member.load(db, identity, now)
+    def load(self, db: Connection | Session, identity: Identity | None, now: datetime) -> Member | Nobody:
+        return Nobody() if identity is None else member.load(db, identity, now)
 
 
-anyone: Final = _Anyone()
+def guest_if(parameter: str) -> _Guest:
+    """Return the access of an answer that depends on who asks only where the request gives a parameter."""
+    return _Guest(parameter)
+
+
 member: Final = _Member()
 member_privileged: Final = _PrivilegedMember()
 claimed: Final = _Claimed()

@@ -155,7 +155,10 @@ class AccountSuspended(Forbidden):
 
 class AccountClosed(Forbidden):
     code = "account_closed"
-    zh, en = "账号已注销。", "This account is closed."
+    zh, en = (
+        "账号已注销；如需恢复，请联系所在地团组织。",
+        "This account is closed; to have it restored, please contact your League committee.",
+    )
 
 
 class WeChatCodeRefused(Unauthorised):
@@ -168,7 +171,10 @@ class WeChatCodeRefused(Unauthorised):
 
 class WeChatAccountBlocked(Forbidden):
     code = "wechat_account_blocked"
-    zh, en = "该微信账号被微信限制登录。", "WeChat has restricted this account."
+    zh, en = (
+        "该微信账号被微信限制登录，只有微信能解除，请在微信“设置—帮助与反馈”中申请。",
+        "WeChat has restricted this account and only WeChat can lift that: ask there, under Settings > Help & Feedback.",
+    )
 
 
 class WeChatPhoneCodeRefused(Invalid):

@@ -203,8 +203,8 @@ def _repeat(work: Work, ticket: LoginTicket, secret: str) -> Fetched:
         .join(Person, Person.id == AuthSession.person_id)
         .join(RefreshToken, RefreshToken.token_hash == sha256(token))
         .where(AuthSession.id == ticket.session_id)
-    ).one_or_none()
-    if row is None or row.ended_at is not None or row.replaced_at is not None:
-        return Fetched(TicketStatus.USED)
+    ).one()
     refuse_inactive(row.status)
+    if row.ended_at is not None or row.replaced_at is not None:
+        return Fetched(TicketStatus.USED)
     return Fetched(TicketStatus.USED, OpenSession(row.person_id, ticket.session_id, token))

@@ -16,7 +16,7 @@ from sqlalchemy import Uuid, and_, bindparam, column, exists, false, func, or_, 
 from sqlalchemy.orm import aliased
 
 from engage.core.db import UtcDateTime
-from engage.core.errors import NotAllowed
+from engage.core.errors import Issue, NotAllowed
 from engage.identity.models import Person, PersonStatus
 from engage.orgs.errors import NoSuchOrg
 from engage.orgs.models import Org, OrgPath, Role, RoleGrant
@@ -143,6 +143,13 @@ def within_scopes(look: Context, permission: Permission) -> bool:
     return scopes is None or permission.value in scopes
 
 
+def not_allowed(look: Context, permission: Permission) -> NotAllowed:
+    """Return the refusal of a permission; of a key without its scope, with the name of what it lacks."""
+    if within_scopes(look, permission):
+        return NotAllowed()
+    return NotAllowed(Issue("/Authorization", "scope_missing", {"scope": permission.value}))
+
+
 def _reached(holds: Holds) -> Select[Any]:
     """Return the select, over grants, of the ids of nodes or hubs that they reach."""
     if holds.reach in (Reach.HUB, Reach.HUB_IN_TIME):
@@ -223,7 +230,7 @@ def require_everywhere(look: Context, permission: Permission) -> None:
 
     """
     if not look.db.scalar(select(permitted_everywhere(look, permission))):
-        raise NotAllowed
+        raise not_allowed(look, permission)
 
 
 def roles_with(permission: Permission) -> frozenset[Role]:

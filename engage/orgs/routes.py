@@ -10,7 +10,7 @@ from engage.core.http import Api, public
 from engage.core.lockout import By, Gate
 from engage.core.replies import NO_STORE
 from engage.core.schemas import PageQuery
-from engage.identity.caller import anyone, member
+from engage.identity.caller import member
 from engage.identity.errors import AccountClosed, AccountSuspended, NoSuchPerson
 from engage.orgs import service
 from engage.orgs.caller import staff, staff_privileged
@@ -93,7 +93,7 @@ def list_org_kinds(look: Look) -> dict[str, Any]:
 @api.operation(
     "GET",
     "/orgs",
-    access=anyone,
+    access=public,
     zh="逐级查看或搜索组织",
     query=OrgsQuery,
     returns=OrgPage,
@@ -108,7 +108,7 @@ def list_orgs(look: Look, query: dict[str, Any]) -> Page:
 
 
 @api.operation(
-    "GET", "/orgs/{org_id}", access=anyone, zh="查一个组织及其上级", returns=OrgDetailOut, refuses=[NoSuchOrg],
+    "GET", "/orgs/{org_id}", access=public, zh="查一个组织及其上级", returns=OrgDetailOut, refuses=[NoSuchOrg],
     cache=_ALWAYS_ASK,
 )  # fmt: skip
 def read_org(look: Look, org_id: UUID) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def end_membership(work: Work, org_id: UUID, person_id: UUID) -> None:
 
 
 @api.operation(
-    "GET", "/clusters", access=anyone, zh="片区与行业组合（大团建）", query=ClustersQuery, returns=ClusterPage,
+    "GET", "/clusters", access=public, zh="片区与行业组合（大团建）", query=ClustersQuery, returns=ClusterPage,
     cache=_ALWAYS_ASK,
 )  # fmt: skip
 def list_clusters(look: Look, query: dict[str, Any]) -> Page:
@@ -169,7 +169,7 @@ def list_clusters(look: Look, query: dict[str, Any]) -> Page:
 
 
 @api.operation(
-    "GET", "/clusters/{cluster_id}", access=anyone, zh="查一个片区或行业组合及其成员", returns=ClusterDetailOut,
+    "GET", "/clusters/{cluster_id}", access=public, zh="查一个片区或行业组合及其成员", returns=ClusterDetailOut,
     refuses=[NoSuchCluster], cache=_ALWAYS_ASK,
 )  # fmt: skip
 def read_cluster(look: Look, cluster_id: UUID) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from counting import count_statements
 from sqlalchemy import select, update
-from test_bad_input import required_query
+from test_bad_input import asking_query
 
 from engage.api_keys.models import MAX_KEYS, Scope
 from engage.app import APIS, create_app
@@ -126,7 +126,7 @@ def test_a_key_opens_nothing_but_figures_of_the_whole_interface(world, make, cli
     for operation in OPERATIONS:
         ids = {name: str(world.id_for(name) or "140502") for name in operation.path_parameters}
         answer = client.open(
-            PREFIX + operation.path.format_map(ids), method=operation.method, query_string=required_query(operation),
+            PREFIX + operation.path.format_map(ids), method=operation.method, query_string=asking_query(operation),
             json=openapi.example(operation.body) if operation.body else None,
             headers={"If-Match": "*", "Authorization": f"Bearer {made.text}"},
         )  # fmt: skip
@@ -160,6 +160,37 @@ def test_without_the_scope_even_figures_stay_closed(app, ask, make, officer, fro
         assert (answer.status_code, answer.json["totals"]["activities"], answer.json["scope"]) == (200, 0, [])
         assert ask(made.text, "/v1/statistics/integrity") == (403, "not_allowed")
         assert ask(made.text, "/v1/statistics/counties?month=2026-08") == (403, "not_allowed")
+
+
+def test_a_key_without_the_scope_is_told_which_one_it_lacks(app, make, city, officer, frozen):
+    """And nothing of scopes where it is the owner who may not."""
+
+    def told(owner, scopes, address, language="zh"):
+        made = new_key()
+        make.api_key(owner, made, scopes=scopes)
+        headers = {"Authorization": f"Bearer {made.text}", "Accept-Language": language}
+        answer = app.test_client().get(address, headers=headers)
+        assert (answer.status_code, answer.json["code"]) == (403, "not_allowed")
+        issues = answer.json.get("errors", [])
+        assert {(issue["pointer"], issue["code"]) for issue in issues} <= {
+            ("/Authorization", "scope_missing")
+        }
+        return [issue["detail"] for issue in issues]
+
+    activity, branch = make.activity(city), make.enclave_branch(city)
+    for address, scope in (
+        ("/v1/statistics/integrity", "read_integrity"),
+        ("/v1/statistics/counties?month=2026-08", "read_county_totals"),
+        ("/v1/audit/entries", "read_audit"),
+        (f"/v1/activities/{activity.id}/sign-ups", "read_people"),
+        (f"/v1/activities/{activity.id}/feedback-entries", "manage_activity"),
+        (f"/v1/enclave-branches/{branch.id}/applications", "decide_enclave"),
+    ):
+        assert told(officer, ["read_figures"], address) == [f"这个 API 密钥没有权限范围 {scope}。"]
+        assert told(officer, ["read_figures"], address, "en") == [f"This API key has no scope {scope}."]
+    elsewhere = make.staff(Role.OFFICER, org=make.org(city))
+    assert told(elsewhere, ["read_integrity"], "/v1/statistics/integrity") == []
+    assert told(elsewhere, ["manage_activity"], f"/v1/activities/{activity.id}/feedback-entries") == []
 
 
 def test_only_who_holds_a_role_makes_keys_and_none_beyond_it(as_user, make, city, frozen):

@@ -95,7 +95,7 @@ def measure(site: cases.Site) -> dict[str, float]:
     found["… with request id, headers, log line"] = cost(partial(request, site.app, "GET", "/healthz", token))
     headers = {"Authorization": f"Bearer {token}"}
     with site.app.test_request_context("/", headers=headers):
-        found["token, verified before"] = cost(caller.anyone.identify)
+        found["token, verified before"] = cost(caller.guest.identify)
         found["rate limit, with its headers"] = cost(_counting(site))
     with site.app.test_request_context("/"):
         found["answer of 2 KB with its ETag"] = cost(
@@ -121,7 +121,7 @@ def measure(site: cases.Site) -> dict[str, float]:
             found[f"{name}: same through SQLAlchemy"] = cost(
                 partial(_through_sqlalchemy, connection, prepared, values)
             )
-        look = Look(connection, caller.Visitor(person_id), now, site.database)
+        look = Look(connection, caller.Claim(person_id, session_id), now, site.database)
         rows = statements["list"][0].all(connection, statements["list"][1])
         found["list: rows to dicts"] = cost(lambda: [queries.card(row, now) for row in rows])
         listed = queries.list_activities(look, page)

@@ -60,8 +60,35 @@ def test_what_has_no_or_two_meanings_is_refused(document):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "gb18030"])
 def test_there_is_one_encoding(encoding):
-    with pytest.raises(InvalidJson):
+    with pytest.raises(InvalidJson) as refused:
         parse('{"名": "长"}'.encode(encoding))
+    assert [issue.code for issue in refused.value.issues] == ["not_utf8"]
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "nested_too_deep"),
+        ('{"a":' * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1), "nested_too_deep"),
+        ("[" * 100_000 + "]" * 100_000, "nested_too_deep"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "name_twice"),
+        (r'{"a": ":", "\u0061": 2}', "name_twice"),
+        ('{"a": 1e400}', "number_out_of_range"),
+        ('{"a": -' + "9" * 5000 + "}", "number_out_of_range"),
+        ("\ufeff{}", "byte_order_mark"),
+        (r'"\ud800"', "half_surrogate"),
+        (r'"\udc00"', "half_surrogate"),
+        (r'"\ud800\u0041"', "half_surrogate"),
+        ("", "not_json"),
+        ('{"a": NaN}', "not_json"),
+        ('{"a": 1,}', "not_json"),
+        ('{"limit": infinity}', "not_json"),
+    ],
+)
+def test_each_fault_is_called_what_it_is(document, code):
+    with pytest.raises(InvalidJson) as refused:
+        parse(document.encode())
+    assert [(issue.pointer, issue.code) for issue in refused.value.issues] == [("", code)]
 
 
 @pytest.mark.parametrize(

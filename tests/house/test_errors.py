@@ -11,6 +11,7 @@ import engage
 from engage.app import APIS
 from engage.core import errors, openapi
 from engage.core.errors import ISSUE_TEXTS, STATUS_TITLES, DomainError, HttpRefusal, Issue, Language
+from engage.identity.errors import AccountClosed, AccountSuspended, WeChatAccountBlocked
 
 CJK = re.compile(r"[\u4e00-\u9fff]")
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -100,6 +101,19 @@ def test_issue_codes_are_used(code):
     texts = [text.replace("ISSUE_TEXTS", "") for text in SOURCE.values()]
     definition = f'"{code}": ('
     assert any(f'"{code}"' in text.replace(definition, "") for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "zh", "en"),
+    [
+        (AccountSuspended, "团组织", "League committee"),
+        (AccountClosed, "团组织", "League committee"),
+        (WeChatAccountBlocked, "帮助与反馈", "Help & Feedback"),
+    ],
+)
+def test_whoever_cannot_get_in_is_told_who_to_turn_to(refusal, zh, en):
+    assert zh in refusal().sentence(Language.ZH)
+    assert en in refusal().sentence(Language.EN)
 
 
 def test_titles_come_in_both_languages():

@@ -278,6 +278,16 @@ def test_the_top_level_is_fixed():
     assert {Path(name).parts[0] for name in _tracked()} <= allowed
 
 
+def test_the_readme_names_every_package():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"^engage/\n(.*?)^migrations/", readme, re.DOTALL | re.MULTILINE)
+    packages = {
+        parts[1] for name in _tracked() if len(parts := Path(name).parts) > 2 and parts[0] == "engage"
+    }
+    assert shown
+    assert packages == set(re.findall(r" (\w+)/ ", shown[1]))
+
+
 def _tracked() -> list[str]:
     """Files under version control; of an unpacked archive, all files."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from threading import Barrier
+from uuid import UUID
 
 import jwt
 import pytest
 from counting import count_statements
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
+from engage.app import create_app
 from engage.core import clock
 from engage.core.crypto import sha256
-from engage.identity.models import AuthSession, Person, PersonStatus, RefreshToken, SessionEnd
+from engage.core.db import Nobody, Work
+from engage.identity.models import AuthSession, PersonStatus, RefreshToken, SessionEnd
+from engage.identity.service import set_standing
 
 CODE = "021ByuFs0fNXie1T5lJs0IwBFs0ByuF1"
 
@@ -69,6 +73,15 @@ def test_the_session_lives_on_from_each_refresh(client, logged_in, frozen):
     frozen.move(days=30)
     answer = refresh(client, tokens["refresh_token"])
     assert (answer.status_code, answer.json["code"]) == (401, "refresh_token_invalid")
+
+
+def test_a_session_older_than_a_setting_lowered_meanwhile_is_over(app, logged_in, database, settings, frozen):
+    lowered = create_app(settings.replace(session_days=1))
+    frozen.move(days=1)
+    answer = refresh(lowered.test_client(), logged_in["refresh_token"])
+    assert (answer.status_code, answer.json["code"]) == (401, "refresh_token_invalid")
+    assert count_tokens(database) == 1
+    lowered.extensions["engage.database"].dispose()
 
 
 def test_a_lost_answer_is_given_again_for_half_a_minute(client, logged_in, database, frozen):
@@ -143,16 +156,22 @@ def test_bad_bodies_are_refused(client, frozen, body, pointer, code):
     ("status", "code"),
     [(PersonStatus.SUSPENDED, "account_suspended"), (PersonStatus.CLOSED, "account_closed")],
 )
-def test_an_account_that_may_not_be_used_is_refused_and_keeps_its_token(
+def test_an_account_that_may_not_be_used_is_told_so_and_once_restored_logs_in_again(
     client, logged_in, database, status, code
 ):
-    with database.transaction() as session:
-        session.execute(update(Person).values(status=status))
+    def stand(standing):
+        with database.transaction() as session:
+            work = Work(session, Nobody(), clock.now(), database.settings)
+            set_standing(work, UUID(logged_in["user"]["id"]), standing, "核实身份")
+
+    stand(status)
+    for _ in range(2):
+        answer = refresh(client, logged_in["refresh_token"])
+        assert (answer.status_code, answer.json["code"]) == (403, code)
+    assert me(client, logged_in) == (403, code)
+    stand(PersonStatus.ACTIVE)
     answer = refresh(client, logged_in["refresh_token"])
-    assert (answer.status_code, answer.json["code"]) == (403, code)
-    with database.transaction() as session:
-        session.execute(update(Person).values(status=PersonStatus.ACTIVE))
-    assert refresh(client, logged_in["refresh_token"]).status_code == 200
+    assert (answer.status_code, answer.json["code"]) == (401, "session_ended")
 
 
 def test_log_out_stops_every_token_of_the_session_at_once(client, logged_in, database):

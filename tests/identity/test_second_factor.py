@@ -206,6 +206,17 @@ def test_what_was_begun_waits_half_an_hour_and_the_last_one_counts(officer, gate
     assert officer.client.get(FACTOR).json["state"] == "enrolled"
 
 
+def test_a_factor_that_is_confirmed_while_another_is_begun_stays(officer, gateway, frozen, make, database):
+    def confirmed_meanwhile():
+        make.second_factor(officer.person)
+        return "mine"
+
+    gateway.openids["wx"] = confirmed_meanwhile
+    answer = officer.client.post(FACTOR, json={"wechat_code": "wx"})
+    assert (answer.status_code, answer.json["code"]) == (409, "second_factor_enrolled")
+    assert show(officer.client, code_at(frozen.now)) == (200, "open"), "with the secret that it had"
+
+
 def test_a_code_is_good_for_its_own_moment_and_once(enrolled, frozen, make):
     later = frozen.now + timedelta(minutes=5)
     frozen.set(later)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from threading import Barrier
 from types import SimpleNamespace
@@ -11,17 +12,17 @@ from uuid import UUID, uuid4
 
 import pytest
 from counting import count_statements
-from sqlalchemy import func, select, text, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from engage.core import clock
 from engage.core.audit import AuditEntry
+from engage.core.db import Nobody, Work
 from engage.identity import service as identity
 from engage.identity.models import (
     AuthSession,
     LoginMethod,
     LoginTicket,
-    Person,
     PersonStatus,
     RefreshToken,
     TicketState,
@@ -290,9 +291,13 @@ def test_whoever_loses_their_account_role_or_phone_meanwhile_is_not_let_in(
         assert accept(phone, page).json["status"] == "confirmed"
         return person, phone, page
 
+    def stand(status):
+        with database.transaction() as session:
+            work = Work(session, Nobody(), clock.now(), database.settings)
+            identity.set_standing(work, person.id, status, "核实身份")
+
     person, _, page = waiting()
-    with database.transaction() as session:
-        session.execute(update(Person).where(Person.id == person.id).values(status=PersonStatus.SUSPENDED))
+    stand(PersonStatus.SUSPENDED)
     assert code(page.ask()) == (403, "account_suspended")
     person, _, page = waiting()
     with database.transaction() as session:
@@ -307,11 +312,26 @@ def test_whoever_loses_their_account_role_or_phone_meanwhile_is_not_let_in(
     assert page.status() == "expired"
     person, phone, page = waiting()
     page.log_in()
-    with database.transaction() as session:
-        session.execute(update(Person).where(Person.id == person.id).values(status=PersonStatus.CLOSED))
+    stand(PersonStatus.CLOSED)
     assert code(page.ask()) == (403, "account_closed")
     assert code(page.get("/v1/me")) == (403, "account_closed")
     assert len(rows(database, AuthSession.id, method=LoginMethod.QR)) == 1
+
+
+def test_a_ticket_that_is_purged_while_its_page_asks_is_none(page, phone, database, monkeypatch):
+    accept(phone, page)
+    page.log_in()
+    begin = database.transaction
+
+    @contextmanager
+    def once_purged():
+        with begin() as session:
+            session.execute(delete(LoginTicket))
+        with begin() as session:
+            yield session
+
+    monkeypatch.setattr(database, "transaction", once_purged)
+    assert code(page.ask()) == (404, "no_such_login_ticket")
 
 
 def test_the_session_of_a_page_is_short_and_ends_when_it_is_not_used(app, page, phone, frozen, client):

@@ -8,16 +8,17 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 from racing import at_once
-from sqlalchemy import select, update
+from sqlalchemy import literal, select, update
 from sqlalchemy.exc import DBAPIError
 
 from engage.cli.commands import engage
 from engage.core import clock, ids
-from engage.core.db import Nobody, Work
+from engage.core.db import Look, Nobody, Work
 from engage.core.errors import DomainError
 from engage.identity.models import Person, PersonStatus
 from engage.identity.service import set_standing
-from engage.orgs.models import Role, RoleGrant
+from engage.orgs.access import Permission, held_with, may_give, permitted, permitted_everywhere
+from engage.orgs.models import Org, Role, RoleGrant
 from engage.orgs.service import end_grant, refuse_last_administrator
 
 
@@ -412,6 +413,22 @@ def test_an_invitation_is_accepted_once_by_somebody_else(city, make, as_user, da
     assert made["token"] not in repr(dict(kept))
 
 
+def test_who_gives_roles_sees_invitations_page_by_page_and_withdraws_only_to_roles_they_give(city, as_user):
+    admin, officer = as_user(city.admin.id), as_user(city.officer.id)
+    here = {"org_id": str(city.town.id)}
+    above = _invite(admin, role="auditor", **here).json
+    ours = _invite(admin, **here).json
+    first = officer.get("/v1/role-invitations?limit=1").json
+    second = officer.get(f"/v1/role-invitations?limit=1&cursor={first['next_cursor']}").json
+    assert [item["id"] for item in first["items"] + second["items"]] == [above["id"], ours["id"]]
+    assert second["next_cursor"] is None
+    refused = officer.post(f"/v1/role-invitations/{above['id']}/withdrawal")
+    assert _code(refused) == (403, "not_allowed")
+    assert officer.post(f"/v1/role-invitations/{ours['id']}/withdrawal").status_code == 204
+    left = admin.get("/v1/role-invitations").json["items"]
+    assert [item["id"] for item in left] == [above["id"]]
+
+
 def test_each_invitation_that_is_over_says_why(city, make, as_user, frozen, database):
     officer, person = as_user(city.officer.id), as_user(make.person().id)
     here = {"org_id": str(city.town.id)}
@@ -571,5 +588,38 @@ def test_explaining_says_which_grant_or_what_is_missing(
         (told(make.person(), near), ["不可以 no", "no grant at all"]),
         (told(city.auditor, None, "read_audit"), ["可以 yes"]),
         (told(city.officer, None, "read_integrity"), ["不可以 no"]),
+        (told(city.officer, None, "manage_org"), ["不可以 no"]),  # never of the whole installation
     ]:
         assert all(word in output for word in words), output
+    nowhere = ids.new_id()
+    for person_id, about, sentence in (
+        (nowhere, [], "没有这个人"),
+        (city.officer.id, ["--object", f"activity:{nowhere}"], "没有这个对象"),
+    ):
+        asked = ["access", "explain", "--user", str(person_id), "--permission", "read_people", *about]
+        found = CliRunner().invoke(engage, asked)
+        assert found.exit_code == 1
+        assert sentence in found.output
+
+
+def test_neither_nobody_nor_a_key_without_the_scope_may_anything(city, database, frozen):
+    """Whatever the owner of the key holds: each condition that access.py makes from a permission."""
+
+    def opened(**actor):
+        with database.reading() as connection:
+            look = Look(connection, SimpleNamespace(**actor), frozen.now, database)
+            conditions = (
+                permitted(look, Permission.GRANT_ROLES, Org.id),
+                may_give(look, literal(Role.ANALYST, RoleGrant.role.type), Org.id),
+                permitted_everywhere(look, Permission.READ_AUDIT),
+            )
+            town = select(*conditions).select_from(Org).where(Org.id == city.town.id)
+            held = select(RoleGrant.id).where(held_with(look, Permission.GRANT_ROLES))
+            return [*connection.execute(town).one(), connection.scalar(held) is not None]
+
+    admin = city.admin.id
+    assert opened(id=admin) == [True] * 4
+    every = frozenset({Permission.GRANT_ROLES, Permission.READ_AUDIT})
+    assert opened(id=admin, scopes=every) == [True] * 4
+    assert opened(id=admin, scopes=frozenset({Permission.READ_FIGURES})) == [False] * 4
+    assert opened(id=None) == [False] * 4

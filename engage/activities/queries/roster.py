@@ -13,10 +13,9 @@ from engage.activities.errors import NoSuchActivity
 from engage.activities.models import Activity, CheckIn, SignUp, SignUpState
 from engage.activities.queries.pools import pools_of
 from engage.activities.queries.states import attendance_of
-from engage.core.errors import NotAllowed
 from engage.core.paging import Pager
 from engage.identity.models import Person
-from engage.orgs.access import Permission
+from engage.orgs.access import Permission, not_allowed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -70,7 +69,7 @@ def _activity(look: Context, activity_id: UUID) -> Any:
     if row is None:
         raise NoSuchActivity
     if not row.is_allowed:
-        raise NotAllowed
+        raise not_allowed(look, Permission.READ_PEOPLE)
     return row
 
 

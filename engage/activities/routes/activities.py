@@ -33,7 +33,7 @@ from engage.activities.service import preview
 from engage.core.errors import NotAllowed
 from engage.core.http import Api, IfMatch
 from engage.core.replies import NO_STORE
-from engage.identity.caller import anyone, guest
+from engage.identity.caller import guest, guest_if
 from engage.orgs.caller import staff
 from engage.orgs.errors import NoSuchOrg
 
@@ -51,7 +51,7 @@ _UNSEEN: Final = (PreviewRequired, PreviewOutdated)
 @api.operation(
     "GET",
     "/activities",
-    access=anyone,
+    access=guest_if("managed"),
     zh="活动列表",
     query=ActivitiesQuery,
     returns=ActivityPage,
@@ -60,9 +60,10 @@ _UNSEEN: Final = (PreviewRequired, PreviewOutdated)
 def list_activities(look: Look, query: dict[str, Any]) -> Page:
     """List activities by start, or by distance around a point.
 
-    按开始时间排列；给出 `near` 时按距离排列。不给日期范围时不含已结束的活动。
+    按开始时间排列；给出 `near` 时按距离排列。不给日期范围时不含已结束的活动。只有给出 `managed` 时才看是谁在问，否则不看登录凭证。
 
-    Sorted by start; by distance when `near` is given. Without a date range those that are over are left out.
+    Sorted by start; by distance when `near` is given. Without a date range those that are over are left out. Only `managed` asks
+    who is asking; without it no token is looked at.
     """
     return queries.list_activities(look, query)
 

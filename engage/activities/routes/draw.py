@@ -18,8 +18,7 @@ from engage.activities.queries import draw as queries
 from engage.activities.schemas.draw import DrawIn, DrawOut, DrawSeedOut, DrawSummaryOut
 from engage.activities.service import lottery as service
 from engage.core.errors import NotAllowed
-from engage.core.http import Api
-from engage.identity.caller import anyone
+from engage.core.http import Api, public
 from engage.orgs.caller import staff
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ _SHORT: Final = "private, no-cache"
 
 
 @api.operation(
-    "GET", "/activities/{activity_id}/draw", access=anyone, zh="抽签：承诺、名单与结果", returns=DrawOut,
+    "GET", "/activities/{activity_id}/draw", access=public, zh="抽签：承诺、名单与结果", returns=DrawOut,
     refuses=[NoSuchActivity, NoDraw], cache=_SHORT,
 )  # fmt: skip
 def read_draw(look: Look, activity_id: UUID) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def read_draw(look: Look, activity_id: UUID) -> dict[str, Any]:
 
 
 @api.operation(
-    "GET", "/activities/{activity_id}/draw/seed", access=anyone, zh="抽签种子", returns=DrawSeedOut,
+    "GET", "/activities/{activity_id}/draw/seed", access=public, zh="抽签种子", returns=DrawSeedOut,
     refuses=[NoSuchActivity, NoDraw, SeedNotRevealed], cache=_SHORT,
 )  # fmt: skip
 def read_draw_seed(look: Look, activity_id: UUID) -> dict[str, Any]:

@@ -15,9 +15,8 @@ from engage.activities.schemas.activity import (
 )
 from engage.activities.service import projects as service
 from engage.core.errors import NotAllowed
-from engage.core.http import Api
+from engage.core.http import Api, public
 from engage.core.replies import NO_STORE
-from engage.identity.caller import anyone
 from engage.orgs.caller import staff
 from engage.orgs.errors import NoSuchOrg
 
@@ -32,7 +31,7 @@ _SHORT: Final = "private, no-cache"
 
 
 @api.operation(
-    "GET", "/projects", access=anyone, zh="项目列表", query=ProjectsQuery, returns=ProjectPage, cache=_SHORT
+    "GET", "/projects", access=public, zh="项目列表", query=ProjectsQuery, returns=ProjectPage, cache=_SHORT
 )
 def list_projects(look: Look, query: dict[str, Any]) -> Page:
     """List active projects by name."""
@@ -42,7 +41,7 @@ def list_projects(look: Look, query: dict[str, Any]) -> Page:
 @api.operation(
     "GET",
     "/projects/{project_id}",
-    access=anyone,
+    access=public,
     zh="项目详情",
     returns=ProjectOut,
     refuses=[NoSuchProject],

@@ -101,9 +101,9 @@ def _rotate(work: Work, token: str) -> OpenSession | DomainError:
     ).one_or_none()
     if row is None or row.expires_at <= work.now:
         return RefreshTokenInvalid()
+    refuse_inactive(row.status)  # first: whoever is stopped has no session left, and is to read why
     if row.ended_at is not None:
         return SessionEnded()
-    refuse_inactive(row.status)
     successor = _next_token(work.settings, token)
     if row.replaced_at is None:
         expires_at = lives_until(work, row.created_at, row.method)
