@@ -9,12 +9,12 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import JSON, Index, String, event, insert, inspect, text
+from sqlalchemy import JSON, Index, String, event, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, SessionTransaction, mapped_column
 
@@ -33,6 +33,7 @@ R = TypeVar("R")
 DONE: Final = "done"
 MAX_CHANGES: Final = 100
 MAX_VALUE_CHARS: Final = 200
+TOLD_EVERY: Final = timedelta(minutes=1)  # the same refusal to log in
 _NOTES: Final = "engage.audit"
 _QUIET: Final = ("version", "updated_at")  # they change with everything
 _REFUSED: Final = text("result <> 'done'")
@@ -87,6 +88,14 @@ class _Notes:
             self.omitted += 1
         else:
             self.items.append({"object": kind, "id": key, "field": name, **values})
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Who is refused before they are anybody's caller."""
+
+    person_id: UUID
+    session_id: UUID | None
 
 
 def watch(session: Session) -> None:
@@ -198,6 +207,32 @@ def record(
         "changes": {"items": notes.items, "omitted": notes.omitted} if notes and notes.items else None,
     }
     session.connection().execute(_INSERT, values)
+
+
+def record_refusal(
+    session: Session,
+    now: datetime,
+    action: str,
+    person_id: UUID,
+    refusal: DomainError,
+    *,
+    session_id: UUID | None = None,
+    kind: str | None = None,
+    about: Sequence[UUID] = (),
+) -> None:
+    """Add the entry of a log-in, or what goes on with one, that is refused to somebody known. The refusal is raised after the transaction.
+
+    Such attempts are counted for an address and not for the person, so the same one is told once in a minute: nobody fills the log by repeating it.
+    """
+    same = select(AuditEntry.id).where(
+        AuditEntry.actor_id == person_id,
+        AuditEntry.action == action,
+        AuditEntry.result == refusal.code,
+        AuditEntry.occurred_at > now - TOLD_EVERY,
+    )
+    if session.scalar(same.limit(1)) is None:
+        actor = _Known(person_id, session_id)
+        record(session, now, action, actor=actor, result=refusal.code, kind=kind, about=about)
 
 
 def record_use(

@@ -10,7 +10,7 @@ import pytest
 from bodies import activity_body
 from counting import count_statements
 from identity.conftest import ScriptedGateway
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from test_bad_input import required_query
 
 from engage.activities.models import Project
@@ -19,7 +19,7 @@ from engage.core import audit, ids, openapi
 from engage.core.errors import DatabaseBusy
 from engage.core.http import PREFIX
 from engage.enclaves.models import EnclaveApplication
-from engage.identity.models import Person
+from engage.identity.models import AuthSession, Person, PersonStatus
 from engage.orgs.models import Role
 
 OPERATIONS = [operation for api in APIS for operation in api.operations]
@@ -260,6 +260,44 @@ def test_log_in_log_out_and_a_stolen_refresh_token_are_entries(
     with database.reading() as connection:
         assert {entry.actor_id for entry in entries} == {connection.scalar(select(Person.id))}
     assert entries[0].session_id == entries[2].session_id != entries[1].session_id == entries[3].session_id
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(PersonStatus.SUSPENDED, "account_suspended"), (PersonStatus.CLOSED, "account_closed")],
+)
+def test_log_in_and_refresh_of_an_account_that_may_not_be_used_are_entries_once_in_a_minute(
+    log, client, app, database, monkeypatch, frozen, status, code
+):
+    gateway = ScriptedGateway(database)
+    monkeypatch.setitem(app.extensions, "engage.wechat", gateway)
+    gateway.openids |= dict.fromkeys(("code-1", "code-2", "code-3"), "openid-of-one")
+
+    def log_in(wechat_code):
+        return client.post("/v1/auth/wechat/login", json={"code": wechat_code})
+
+    tokens = log_in("code-1").json
+    with database.transaction() as session:
+        person_id = session.scalar(select(Person.id))
+        session.execute(update(Person).values(status=status))
+        session.execute(update(AuthSession).values(ended_at=frozen.now))
+    before = len(log())
+    for again in ("code-1", "code-2"):
+        assert log_in(again).json["code"] == code
+    for _ in range(3):
+        answer = client.post("/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+        assert answer.json["code"] == code
+    frozen.move(seconds=60)
+    assert log_in("code-3").json["code"] == code
+    entries = log()[before:]
+    assert [(entry.action, entry.result) for entry in entries] == [
+        ("log_in_with_wechat", code),
+        ("refresh", code),
+        ("log_in_with_wechat", code),
+    ]
+    assert {entry.actor_id for entry in entries} == {person_id}
+    assert [entry.session_id for entry in entries] == [None, log()[0].session_id, None]
+    assert {entry.address for entry in entries} == {"127.0.0.1"}
 
 
 def test_commands_are_entries_without_an_actor(log, make, database, own_log, monkeypatch, tmp_path):

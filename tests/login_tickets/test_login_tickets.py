@@ -290,10 +290,16 @@ def test_whoever_loses_their_account_role_or_phone_meanwhile_is_not_let_in(
         assert accept(phone, page).json["status"] == "confirmed"
         return person, phone, page
 
+    def told(person):
+        entries = rows(database, AuditEntry.result, action="log_in_by_qr", actor_id=person.id)
+        return [entry.result for entry in entries]
+
     person, _, page = waiting()
     with database.transaction() as session:
         session.execute(update(Person).where(Person.id == person.id).values(status=PersonStatus.SUSPENDED))
-    assert code(page.ask()) == (403, "account_suspended")
+    for _ in range(2):  # it goes on asking
+        assert code(page.ask()) == (403, "account_suspended")
+    assert told(person) == ["account_suspended"]
     person, _, page = waiting()
     with database.transaction() as session:
         session.execute(
@@ -302,6 +308,7 @@ def test_whoever_loses_their_account_role_or_phone_meanwhile_is_not_let_in(
             .values(ended_at=clock.now(), end_reason="调离")
         )
     assert code(page.ask()) == (403, "not_staff")
+    assert told(person) == ["not_staff"]
     _, phone, page = waiting()
     assert phone.post("/v1/auth/logout").status_code == 204
     assert page.status() == "expired"
@@ -312,6 +319,7 @@ def test_whoever_loses_their_account_role_or_phone_meanwhile_is_not_let_in(
     assert code(page.ask()) == (403, "account_closed")
     assert code(page.get("/v1/me")) == (403, "account_closed")
     assert len(rows(database, AuthSession.id, method=LoginMethod.QR)) == 1
+    assert told(person) == ["done", "account_closed"]
 
 
 def test_the_session_of_a_page_is_short_and_ends_when_it_is_not_used(app, page, phone, frozen, client):

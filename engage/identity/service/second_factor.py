@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select, update
 
 from engage.core import audit
 from engage.core.db import upserting
-from engage.core.errors import DomainError
+from engage.core.errors import DomainError, raised
 from engage.identity.errors import (
     NoSuchPerson,
     SecondFactorCodeUsed,
@@ -126,7 +126,7 @@ def confirm_second_factor(errand: Errand, code: str) -> dict[str, Any]:
     """
     with errand.work() as work:
         outcome = _recorded(work, "confirm_second_factor", _confirm(work, code))
-    return _raised(outcome)
+    return raised(outcome)
 
 
 def _confirm(work: Work, code: str) -> dict[str, Any] | DomainError:
@@ -157,7 +157,7 @@ def open_privileged_session(errand: Errand, code: str) -> dict[str, Any]:
     """
     with errand.work() as work:
         outcome = _recorded(work, "open_privileged_session", _open(work, code))
-    return _raised(outcome)
+    return raised(outcome)
 
 
 def _open(work: Work, code: str) -> dict[str, Any] | DomainError:
@@ -327,10 +327,4 @@ def _record(work: Work, action: str, refusal: DomainError | None = None) -> None
 
 def _recorded(work: Work, action: str, outcome: R | DomainError) -> R | DomainError:
     _record(work, action, outcome if isinstance(outcome, DomainError) else None)
-    return outcome
-
-
-def _raised(outcome: R | DomainError) -> R:
-    if isinstance(outcome, DomainError):
-        raise outcome
     return outcome

@@ -11,8 +11,8 @@ from sqlalchemy import select, update
 
 from engage.core import audit
 from engage.core.crypto import keyed_hash, sha256, url_token
-from engage.core.errors import DomainError
-from engage.identity.access import refuse_inactive
+from engage.core.errors import DomainError, raised
+from engage.identity.access import inactive
 from engage.identity.errors import NoSuchSession, RefreshTokenInvalid, RefreshTokenReused, SessionEnded
 from engage.identity.models import AuthSession, LoginMethod, Person, RefreshToken, SessionEnd
 from engage.identity.queries import live_sessions
@@ -84,9 +84,7 @@ def refresh(errand: Errand, token: str) -> OpenSession:
     """
     with errand.work() as work:
         outcome = _rotate(work, token)
-    if isinstance(outcome, DomainError):
-        raise outcome
-    return outcome
+    return raised(outcome)
 
 
 def _rotate(work: Work, token: str) -> OpenSession | DomainError:
@@ -101,9 +99,12 @@ def _rotate(work: Work, token: str) -> OpenSession | DomainError:
     ).one_or_none()
     if row is None or row.expires_at <= work.now:
         return RefreshTokenInvalid()
+    refusal = inactive(row.status)
+    if refusal is not None:
+        audit.record_refusal(work.session, work.now, "refresh", row.person_id, refusal, session_id=row.id)
+        return refusal
     if row.ended_at is not None:
         return SessionEnded()
-    refuse_inactive(row.status)
     successor = _next_token(work.settings, token)
     if row.replaced_at is None:
         expires_at = lives_until(work, row.created_at, row.method)
