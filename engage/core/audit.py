@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 DONE: Final = "done"
+REPEATED: Final = "repeated"  # under its key: nothing was done, the answer of the first time was given again
 MAX_CHANGES: Final = 100
 MAX_VALUE_CHARS: Final = 200
 TOLD_EVERY: Final = timedelta(minutes=1)  # the same refusal to log in
@@ -252,7 +253,10 @@ def record_use(
 
 
 def telling_of_refusals(run: Callable[..., R]) -> Callable[..., R]:
-    """Return what runs an operation and, when it is refused to a known caller, leaves an entry in a transaction of its own."""
+    """Return what runs an operation and, when it is refused to a known caller, leaves an entry in a transaction of its own.
+
+    Which refusals, the operation says.
+    """
 
     def telling(
         operation: Operation, dump: Any, database: Database, identity: Any, arguments: dict[str, Any]
@@ -260,10 +264,12 @@ def telling_of_refusals(run: Callable[..., R]) -> Callable[..., R]:
         try:
             return run(operation, dump, database, identity, arguments)
         except DomainError as refusal:
-            _tell(operation, database, identity, arguments, refusal.code)
+            if isinstance(refusal, operation.told):
+                _tell(operation, database, identity, arguments, refusal.code)
             raise
         except IntegrityError:
-            _tell(operation, database, identity, arguments, ConflictingChange.code)
+            if issubclass(ConflictingChange, operation.told):
+                _tell(operation, database, identity, arguments, ConflictingChange.code)
             raise
 
     return telling
