@@ -105,7 +105,10 @@ def watch(session: Session) -> None:
 
 
 def changed(work: Work, kind: str, key: UUID, *, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Note a change that an UPDATE made past the rows in memory. Values are shown, so none may be personal."""
+    """Note a change that an UPDATE made past the rows in memory: what was there ``before``, as it was when it was locked.
+
+    Values are shown, so none may be personal.
+    """
     notes: _Notes | None = work.session.info.get(_NOTES)
     if notes is not None:
         _compare(notes, kind, str(key), dict(before), after)
