@@ -71,7 +71,7 @@ APIS: Final[tuple[Api, ...]] = (
     engage.statistics.routes.api,
     engage.audit.routes.api,
 )
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_REQUEST_ID: Final = re.compile(json_logging.REQUEST_ID)
 _MAX_FORM_FIELDS: Final = 100
 log = logging.getLogger("engage.request")
 

@@ -38,6 +38,7 @@ TOLD_EVERY: Final = timedelta(minutes=1)  # the same refusal to log in
 _NOTES: Final = "engage.audit"
 _QUIET: Final = ("version", "updated_at")  # they change with everything
 _REFUSED: Final = text("result <> 'done'")
+_BY_KEY: Final = text("api_key_id IS NOT NULL")
 
 
 class AuditEntry(Entity):
@@ -54,6 +55,10 @@ class AuditEntry(Entity):
         Index("ix_audit_entry_object_id", "object_id", "occurred_at", "id"),
         Index("ix_audit_entry_part_id", "part_id", "occurred_at", "id"),
         Index("ix_audit_entry_action", "action", "occurred_at", "id"),
+        Index("ix_audit_entry_request_id", "request_id", "occurred_at", "id"),
+        Index("ix_audit_entry_address", "address", "occurred_at", "id"),
+        Index("ix_audit_entry_session_id", "session_id", "occurred_at", "id"),
+        Index("ix_audit_entry_api_key_id", "api_key_id", "occurred_at", "id", postgresql_where=_BY_KEY, sqlite_where=_BY_KEY),
         Index("ix_audit_entry_refused", "result", "occurred_at", "id", postgresql_where=_REFUSED, sqlite_where=_REFUSED),
     )  # fmt: skip
     occurred_at: Mapped[datetime]

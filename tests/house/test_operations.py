@@ -72,6 +72,10 @@ IN_ADDRESSES = {
     "list_regions": {"name"},  # of a division
     "read_region": {"code"},  # of a division
     "check_certificate": {"verification_code"},  # printed on paper as a link; it shows no person
+    "list_audit_entries": {
+        "address"
+    },  # of a machine, not where somebody lives; the log of who attacks is searched by it
+    "export_audit_entries": {"address"},
 }
 
 # What says something about one person.
