@@ -16,12 +16,13 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from engage.core import audit
 from engage.core.db import Base
 from engage.core.errors import (
-    DomainError,
+    Conflict,
+    Forbidden,
+    Invalid,
     InvalidInput,
     Issue,
     KeyReused,
     NotAllowed,
-    NotFound,
     StillRunning,
 )
 
@@ -100,18 +101,19 @@ def _reserve(session: Session, person_id: UUID, key_hash: bytes) -> None:
 def ask_again(operation: Operation, work: Work, arguments: Mapping[str, Any], kept: IdempotentAnswer) -> None:
     """Make sure that staff may still be given what was answered before, and leave an entry.
 
-    The use case itself knows what right it takes, so it is gone through once more and undone. Whatever else would refuse it now, such as
-    that it has been done already, is why the answer was kept.
+    The use case itself knows what right it takes, so it is gone through once more and undone. That it has been done already, or is too late now,
+    is why the answer was kept.
 
     Raises:
-        NotAllowed, NotFound: they might not do it any more.
+        NotAllowed: they might not do it any more.
+        NotFound, InvalidInput: what it is about, or names, is gone or not theirs to use any more.
 
     """
     try:
         with work.rehearsal():
             operation.view(work, **arguments)
-    except (DomainError, IntegrityError) as refusal:
-        if isinstance(refusal, NotAllowed | NotFound):
+    except (Conflict, Forbidden, Invalid, IntegrityError) as refusal:
+        if isinstance(refusal, NotAllowed | InvalidInput):
             raise
     made = UUID(orjson.loads(kept.body)["id"]) if kept.status == HTTPStatus.CREATED else None
     audit.record_use(operation, work.session, work.now, work.actor, arguments, made, result=audit.REPEATED)

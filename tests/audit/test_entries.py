@@ -140,19 +140,28 @@ def test_an_answer_is_given_again_to_staff_only_while_they_might_still_ask_for_i
             headers={"Idempotency-Key": "k" * 20},
         )
 
-    first, again = add(), add()
-    assert first.status_code == again.status_code == 201
-    assert again.data == first.data
+    def create():
+        body = activity_body(desk.project, frozen.now, org_id=None, hub_id=str(hub.id))
+        return manager.post("/v1/activities", json=body, headers={"Idempotency-Key": "k" * 21})
+
+    for ask in (add, create):
+        first, again = ask(), ask()
+        assert first.status_code == again.status_code == 201
+        assert again.data == first.data
     with database.transaction() as session:
         mine = (RoleGrant.person_id == person.id, RoleGrant.role == Role.HUB_MANAGER)
         session.execute(update(RoleGrant).where(*mine).values(ended_at=frozen.now, end_reason="调离"))
-    refused = add()
-    assert (refused.status_code, refused.json["code"]) == (403, "not_allowed")
-    assert somebody.name not in refused.text
+    added, created = add(), create()
+    assert (added.status_code, added.json["code"]) == (403, "not_allowed")
+    assert somebody.name not in added.text
+    assert (created.status_code, created.json["code"]) == (422, "invalid_input")
     assert [(entry.action, entry.result) for entry in log()] == [
-        ("add_person", result) for result in ("done", "repeated", "not_allowed")
+        *(("add_person", result) for result in ("done", "repeated")),
+        *(("create_activity", result) for result in ("done", "repeated")),
+        ("add_person", "not_allowed"),
+        ("create_activity", "invalid_input"),
     ]
-    assert {str(entry.part_id) for entry in log()[:2]} == {first.json["id"]}
+    assert log()[0].part_id == log()[1].part_id is not None
 
 
 def test_what_refuses_a_repetition_only_because_it_was_done_is_no_reason_not_to_answer(
