@@ -6,12 +6,11 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, func, literal, select, update
+from sqlalchemy import exists, func, select
 
 from engage.api_keys.errors import ApiKeyRevoked, NoSuchApiKey, ScopeNotYours, TooManyApiKeys
 from engage.api_keys.models import MAX_KEYS
 from engage.api_keys.queries import shown
-from engage.core.db import UtcDateTime
 from engage.identity.models import ApiKey, Person
 from engage.identity.tokens.api_keys import new_key
 from engage.orgs.access import Permission, held_with
@@ -75,11 +74,7 @@ def rotate_key(work: Work, key_id: UUID, overlap_hours: int, valid_days: int) ->
         ScopeNotYours: the caller does not hold any more what the key is good for.
 
     """
-    key = work.session.scalar(
-        select(ApiKey).where(ApiKey.id == key_id, ApiKey.person_id == work.actor.id).with_for_update()
-    )
-    if key is None:
-        raise NoSuchApiKey
+    key = _own_key(work, key_id)
     if key.revoked_at is not None:
         raise ApiKeyRevoked
     _require_held(work, key.scopes)
@@ -102,14 +97,21 @@ def revoke_key(work: Work, key_id: UUID) -> None:
         NoSuchApiKey: there is none, or it is somebody else's.
 
     """
-    revoked = work.session.execute(
-        update(ApiKey)
-        .where(ApiKey.id == key_id, ApiKey.person_id == work.actor.id)
-        .values(revoked_at=func.coalesce(ApiKey.revoked_at, literal(work.now, UtcDateTime())))
+    key = _own_key(work, key_id)
+    if key.revoked_at is None:
+        key.revoked_at = work.now
+        work.session.flush()
+        _note(work, "api key revoked", key_id)
+
+
+def _own_key(work: Work, key_id: UUID) -> ApiKey:
+    """Return a key of the caller, held until the end."""
+    key: ApiKey | None = work.session.scalar(
+        select(ApiKey).where(ApiKey.id == key_id, ApiKey.person_id == work.actor.id).with_for_update()
     )
-    if not revoked.rowcount:  # type: ignore[attr-defined]
+    if key is None:
         raise NoSuchApiKey
-    _note(work, "api key revoked", key_id)
+    return key
 
 
 def _note(work: Work, what: str, key_id: UUID) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from engage.audit.models import BEGINNING
-from engage.audit.queries.chain import Wrong, verify
+from engage.audit.queries.chain import LATE, Wrong, verify
 from engage.cli.installation import database_at_head
+from engage.core import clock
 from engage.core.config import Settings
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from engage.audit.queries.chain import Finding
 
 _ANCHOR: Final = re.compile(r"([1-9]\d{0,17}):([0-9a-f]{64})")
@@ -68,6 +72,9 @@ def verify_command(ctx: click.Context, *, anchors: dict[int, bytes], since: dict
 
     Without --expect a chain that was cut short, or computed anew by somebody with the password of the database, looks whole: keep heads
     elsewhere. Ends with code 1 if anything is wrong. Changes nothing, and can run beside the service.
+
+    What is not sealed yet is not protected yet. An entry that has waited for more than a minute is warned of, with code 0, for it is no sign that
+    anything was altered; `engage doctor` fails on it.
     """
     with database_at_head(Settings.from_env()) as database, database.reading() as connection:
         verdict = verify(connection, anchors, max(since.items(), default=(0, BEGINNING)))
@@ -79,8 +86,20 @@ def verify_command(ctx: click.Context, *, anchors: dict[int, bytes], since: dict
     click.echo(
         f"已封存 sealed: {verdict.position}；待封存 not sealed yet: {verdict.unsealed}；异常 wrong: {verdict.wrong}"
     )
+    if verdict.waiting_since:
+        click.echo(_waiting(verdict.waiting_since))
     if verdict.wrong:
         ctx.exit(1)
+
+
+def _waiting(since: datetime) -> str:
+    """Say for how long the oldest entry has been waiting, and whether that is too long."""
+    waited = max(clock.now() - since, timedelta())
+    seconds = int(waited.total_seconds())
+    line = f"最早的已等待 {seconds} 秒 the oldest has been waiting for: {seconds} s"
+    if waited <= LATE:
+        return line
+    return f"注意 WARNING  {line}。engage worker 在运行吗？ Is `engage worker` running?"
 
 
 def _line(finding: Finding) -> str:

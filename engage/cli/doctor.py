@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import engage.tables  # noqa: F401 - every table, for the comparison
 from engage.activities.queries import integrity
+from engage.audit.queries.chain import LATE, waiting_since
 from engage.cli.installation import sqlite_file
 from engage.core import clock, schema
 from engage.core import logging as json_logging
@@ -222,6 +223,20 @@ def _schema(connection: Connection) -> Iterator[Check]:
         "staff", bool(connection.scalar(select(exists(select(RoleGrant.id))))),
         ("已有人获得角色。", "Somebody holds a role."),
         ("还没有人获得角色。", "Nobody can manage anything yet: `engage grant`."),
+    )  # fmt: skip
+    yield _sealing(connection)
+
+
+def _sealing(connection: Connection) -> Check:
+    since = waiting_since(connection)
+    waited = clock.now() - since if since else timedelta()
+    return _say(
+        "audit_sealing", waited <= LATE,
+        ("审计日志已及时封存。", "The audit log is sealed in time."),
+        (
+            f"审计日志有记录 {waited.total_seconds():.0f} 秒未封存，期间可被删除而不留痕迹。engage worker 在运行吗？",
+            "The audit log waits to be sealed, and until then entries could be deleted unnoticed: is `engage worker` running?",
+        ),
     )  # fmt: skip
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import JSON, Index, String, event, insert, inspect, text
+from sqlalchemy import JSON, Index, String, event, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, SessionTransaction, mapped_column
 
@@ -31,11 +31,14 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 DONE: Final = "done"
+REPEATED: Final = "repeated"  # under its key: nothing was done, the answer of the first time was given again
 MAX_CHANGES: Final = 100
 MAX_VALUE_CHARS: Final = 200
+TOLD_EVERY: Final = timedelta(minutes=1)  # the same refusal to log in
 _NOTES: Final = "engage.audit"
 _QUIET: Final = ("version", "updated_at")  # they change with everything
 _REFUSED: Final = text("result <> 'done'")
+_BY_KEY: Final = text("api_key_id IS NOT NULL")
 
 
 class AuditEntry(Entity):
@@ -52,6 +55,10 @@ class AuditEntry(Entity):
         Index("ix_audit_entry_object_id", "object_id", "occurred_at", "id"),
         Index("ix_audit_entry_part_id", "part_id", "occurred_at", "id"),
         Index("ix_audit_entry_action", "action", "occurred_at", "id"),
+        Index("ix_audit_entry_request_id", "request_id", "occurred_at", "id"),
+        Index("ix_audit_entry_address", "address", "occurred_at", "id"),
+        Index("ix_audit_entry_session_id", "session_id", "occurred_at", "id"),
+        Index("ix_audit_entry_api_key_id", "api_key_id", "occurred_at", "id", postgresql_where=_BY_KEY, sqlite_where=_BY_KEY),
         Index("ix_audit_entry_refused", "result", "occurred_at", "id", postgresql_where=_REFUSED, sqlite_where=_REFUSED),
     )  # fmt: skip
     occurred_at: Mapped[datetime]
@@ -89,13 +96,24 @@ class _Notes:
             self.items.append({"object": kind, "id": key, "field": name, **values})
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Who is refused before they are anybody's caller."""
+
+    person_id: UUID
+    session_id: UUID | None
+
+
 def watch(session: Session) -> None:
     """Note from now on what this transaction changes in rows of models that have an ``audited``."""
     session.info[_NOTES] = _Notes()
 
 
 def changed(work: Work, kind: str, key: UUID, *, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Note a change that an UPDATE made past the rows in memory. Values are shown, so none may be personal."""
+    """Note a change that an UPDATE made past the rows in memory: what was there ``before``, as it was when it was locked.
+
+    Values are shown, so none may be personal.
+    """
     notes: _Notes | None = work.session.info.get(_NOTES)
     if notes is not None:
         _compare(notes, kind, str(key), dict(before), after)
@@ -200,6 +218,32 @@ def record(
     session.connection().execute(_INSERT, values)
 
 
+def record_refusal(
+    session: Session,
+    now: datetime,
+    action: str,
+    person_id: UUID,
+    refusal: DomainError,
+    *,
+    session_id: UUID | None = None,
+    kind: str | None = None,
+    about: Sequence[UUID] = (),
+) -> None:
+    """Add the entry of a log-in, or what goes on with one, that is refused to somebody known. The refusal is raised after the transaction.
+
+    Such attempts are counted for an address and not for the person, so the same one is told once in a minute: nobody fills the log by repeating it.
+    """
+    same = select(AuditEntry.id).where(
+        AuditEntry.actor_id == person_id,
+        AuditEntry.action == action,
+        AuditEntry.result == refusal.code,
+        AuditEntry.occurred_at > now - TOLD_EVERY,
+    )
+    if session.scalar(same.limit(1)) is None:
+        actor = _Known(person_id, session_id)
+        record(session, now, action, actor=actor, result=refusal.code, kind=kind, about=about)
+
+
 def record_use(
     operation: Operation,
     session: Session,
@@ -217,7 +261,10 @@ def record_use(
 
 
 def telling_of_refusals(run: Callable[..., R]) -> Callable[..., R]:
-    """Return what runs an operation and, when it is refused to a known caller, leaves an entry in a transaction of its own."""
+    """Return what runs an operation and, when it is refused to a known caller, leaves an entry in a transaction of its own.
+
+    Which refusals, the operation says.
+    """
 
     def telling(
         operation: Operation, dump: Any, database: Database, identity: Any, arguments: dict[str, Any]
@@ -225,10 +272,12 @@ def telling_of_refusals(run: Callable[..., R]) -> Callable[..., R]:
         try:
             return run(operation, dump, database, identity, arguments)
         except DomainError as refusal:
-            _tell(operation, database, identity, arguments, refusal.code)
+            if isinstance(refusal, operation.told):
+                _tell(operation, database, identity, arguments, refusal.code)
             raise
         except IntegrityError:
-            _tell(operation, database, identity, arguments, ConflictingChange.code)
+            if issubclass(ConflictingChange, operation.told):
+                _tell(operation, database, identity, arguments, ConflictingChange.code)
             raise
 
     return telling

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engage.core import headers, ids
 from engage.core.limits import told
-from engage.core.logging import Trace, current, note_request
+from engage.core.logging import REQUEST_ID, Trace, current, note_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from engage.core.config import Settings
 
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_REQUEST_ID: Final = re.compile(REQUEST_ID)
 
 
 class Envelope:

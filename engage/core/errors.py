@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
 
 
 class Language(StrEnum):
@@ -144,6 +144,9 @@ STATUS_TITLES: Final[dict[int, tuple[str, str]]] = {
 }
 
 
+R = TypeVar("R")
+
+
 class DomainError(Exception):
     """A refusal with a stable code. ``zh`` and ``en`` are sentences; ``{name}`` in them is filled from ``params``."""
 
@@ -180,6 +183,13 @@ class DomainError(Exception):
                 for issue in self.issues
             ]
         return body
+
+
+def raised(outcome: R | DomainError) -> R:
+    """Return an outcome, or raise it where it is a refusal: after the transaction, so that what was written of it stays."""
+    if isinstance(outcome, DomainError):
+        raise outcome
+    return outcome
 
 
 class BadRequest(DomainError):

@@ -14,6 +14,7 @@ from engage.core import audit, clock, idempotency
 from engage.core.arguments import arguments_of, sent, stated_purpose
 from engage.core.db import Database, Errand, Look, Nobody, Work
 from engage.core.errors import DomainError
+from engage.core.limits import weighing_refusals
 from engage.core.lockout import guarded
 from engage.core.logging import current
 from engage.core.replies import answered, empty, problem_response, repeated, this_request
@@ -125,12 +126,13 @@ class Operation:
     tag_from: str | None
     audited: bool
     people: Callable[[Any, Any], int] | None
+    tells: tuple[type[DomainError], ...]
     gate: Gate | None
 
     @property
-    def leaves_entries(self) -> bool:
-        """Say whether the audit log tells of its uses and of its refusals."""
-        return self.is_of_staff or self.audited
+    def told(self) -> tuple[type[DomainError], ...]:
+        """Return the refusals that the audit log tells of: all, where it tells of the uses."""
+        return (DomainError,) if self.is_of_staff or self.audited else self.tells
 
     @property
     def is_of_staff(self) -> bool:
@@ -177,6 +179,7 @@ class Api:
         tag_from: str | None = None,
         audited: bool | None = None,
         people: Callable[[Any, Any], int] | None = None,
+        tells: Sequence[type[DomainError]] = (),
         gate: Gate | None = None,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare an operation.
@@ -202,6 +205,7 @@ class Api:
             audited: each use is an entry of the audit log, in the transaction of its effect; what staff write always is.
             people: the answer of a GET shows staff personal data of others, which is an entry too: counts them, given who calls and the
                 answer. Whoever calls for themselves and meets nobody else leaves none.
+            tells: refusals of an operation of members that are entries: whoever meets one has reached for what is another's.
             gate: failures of it are counted, and lead to a lock-out; by default that of the access.
 
         """
@@ -216,7 +220,8 @@ class Api:
                     method=method, path=path, view=view, access=access, zh=zh, tag=self.tag, query=query, body=body,
                     returns=returns, binary=binary, status=status if returns or binary else 204, refuses=tuple(refuses), mode=mode or default,
                     idempotent=idempotent, if_match=if_match, cache=cache, location=location, tag_from=tag_from,
-                    audited=by_staff if audited is None else audited, people=people, gate=gate or access.gate,
+                    audited=by_staff if audited is None else audited, people=people, tells=tuple(tells),
+                    gate=gate or access.gate,
                 )
             )  # fmt: skip
             return view
@@ -240,8 +245,8 @@ def _serve(operation: Operation, app: Flask) -> Callable[..., Response]:
     run = {Mode.WRITE: _write, Mode.ERRAND: _run_errand}.get(operation.mode, _read)
     if operation.people:
         run = _show_people
-    if operation.leaves_entries:
-        run = _weighing_refusals(audit.telling_of_refusals(run))
+    if operation.told:
+        run = weighing_refusals(audit.telling_of_refusals(run), _limiter)
     if operation.gate:
         run = guarded(run, operation.gate)
 
@@ -258,6 +263,11 @@ def _serve(operation: Operation, app: Flask) -> Callable[..., Response]:
     return serve
 
 
+def _limiter() -> Limiter:
+    limiter: Limiter = current_app.extensions["engage.limiter"]
+    return limiter
+
+
 def _admit(operation: Operation, limiter: Limiter, trace: Trace) -> Any:
     """Return who calls, once the request is counted."""
     try:
@@ -267,22 +277,6 @@ def _admit(operation: Operation, limiter: Limiter, trace: Trace) -> Any:
         raise
     limiter.admit(trace, identity)
     return identity
-
-
-def _weighing_refusals(run: Callable[..., Response]) -> Callable[..., Response]:
-    """Return what runs an operation and counts a refusal of it for more: each leaves an entry in the audit log, for good."""
-
-    def weighing(
-        operation: Operation, dump: Any, database: Database, identity: Any, arguments: dict[str, Any]
-    ) -> Response:
-        try:
-            return run(operation, dump, database, identity, arguments)
-        except DomainError:
-            limiter: Limiter = current_app.extensions["engage.limiter"]
-            limiter.weigh_refusal(current.get(), identity)
-            raise
-
-    return weighing
 
 
 def _read(
@@ -368,6 +362,8 @@ def _write(
         if key is not None:
             kept = idempotency.earlier_answer(work, key, request_print)
             if kept is not None:
+                if operation.is_of_staff:
+                    idempotency.ask_again(operation, work, arguments, kept)
                 return repeated(kept.body, kept.status, kept.location)
         if operation.audited:
             audit.watch(session)

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Index, LargeBinary, String, delete, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from engage.core import audit
 from engage.core.db import Base
-from engage.core.errors import InvalidInput, Issue, KeyReused, StillRunning
+from engage.core.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    InvalidInput,
+    Issue,
+    KeyReused,
+    NotAllowed,
+    StillRunning,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from engage.core.db import Work
+    from engage.core.http import Operation
 
 KEPT_FOR: Final = timedelta(hours=24)
 MAX_KEY_CHARS: Final = 255
@@ -80,6 +96,27 @@ def _reserve(session: Session, person_id: UUID, key_hash: bytes) -> None:
     number = int.from_bytes(hashlib.sha256(person_id.bytes + key_hash).digest()[:8], signed=True)
     if not session.scalar(select(func.pg_try_advisory_xact_lock(number))):
         raise StillRunning
+
+
+def ask_again(operation: Operation, work: Work, arguments: Mapping[str, Any], kept: IdempotentAnswer) -> None:
+    """Make sure that staff may still be given what was answered before, and leave an entry.
+
+    The use case itself knows what right it takes, so it is gone through once more and undone. That it has been done already, or is too late now,
+    is why the answer was kept.
+
+    Raises:
+        NotAllowed: they might not do it any more.
+        NotFound, InvalidInput: what it is about, or names, is gone or not theirs to use any more.
+
+    """
+    try:
+        with work.rehearsal():
+            operation.view(work, **arguments)
+    except (Conflict, Forbidden, Invalid, IntegrityError) as refusal:
+        if isinstance(refusal, NotAllowed | InvalidInput):
+            raise
+    made = UUID(orjson.loads(kept.body)["id"]) if kept.status == HTTPStatus.CREATED else None
+    audit.record_use(operation, work.session, work.now, work.actor, arguments, made, result=audit.REPEATED)
 
 
 def keep_answer(

@@ -14,14 +14,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from math import ceil
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from limits.errors import ConfigurationError, StorageError
 from limits.storage import RedisStorage
 
 from engage.core import clock
 from engage.core.config import SettingsError
-from engage.core.errors import RateLimited
+from engage.core.errors import DomainError, RateLimited
+from engage.core.logging import current
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
     from limits import RateLimitItem
 
     from engage.core.config import Settings
+    from engage.core.db import Database
+    from engage.core.http import Operation
     from engage.core.logging import Trace
 
+R = TypeVar("R")
 PERSON: Final = "person"
 KEY: Final = "key"
 ADDRESS: Final = "address"
-# A refused attempt of staff leaves an entry in the audit log, which nothing takes away again: so many requests does it count as.
+# A refused attempt at what is for staff leaves an entry in the audit log, which nothing takes away again: so many requests does it count as.
 REFUSAL_WEIGHT: Final = 10
 MOST_COUNTS: Final = 50_000  # kept in memory for each of the three; some 12 MB
 _NETWORK_OF_ONE: Final = 64  # bits of an IPv6 address that a household or a phone gets as a whole
@@ -187,6 +191,22 @@ class Limiter:
             self._shared_from = time.monotonic() + _REDIS_AWAY_SECONDS
             log.warning("redis", exc_info=error)
             return None
+
+
+def weighing_refusals(run: Callable[..., R], limiter: Callable[[], Limiter]) -> Callable[..., R]:
+    """Return what runs an operation and counts a refusal for more where it leaves an entry in the audit log, for good."""
+
+    def weighing(
+        operation: Operation, dump: Any, database: Database, identity: Any, arguments: dict[str, Any]
+    ) -> R:
+        try:
+            return run(operation, dump, database, identity, arguments)
+        except DomainError as refusal:
+            if isinstance(refusal, operation.told):
+                limiter().weigh_refusal(current.get(), identity)
+            raise
+
+    return weighing
 
 
 def redis_answers(settings: Settings) -> bool:

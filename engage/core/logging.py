@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 _requests: Final = logging.getLogger("engage.request")
+REQUEST_ID: Final = "[A-Za-z0-9._-]{8,64}"  # what a client may name its request
 _NOISY: Final = ("httpx", "httpcore", "urllib3")  # they log full addresses, and WeChat's carry secrets
 
 

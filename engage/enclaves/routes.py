@@ -155,7 +155,7 @@ def list_my_enclave_branches(look: Look, query: dict[str, Any]) -> Page:
 
 @api.operation(
     "GET", "/enclave-applications/{application_id}", access=member, zh="查看一份加入申请",
-    returns=EnclaveApplicationOut, refuses=[NoSuchEnclaveApplication],
+    returns=EnclaveApplicationOut, refuses=[NoSuchEnclaveApplication], tells=[NoSuchEnclaveApplication],
     people=lambda actor, application: int(application["applicant"]["id"] != actor.id),
 )  # fmt: skip
 def read_enclave_application(look: Look, application_id: UUID) -> dict[str, Any]:
@@ -165,7 +165,8 @@ def read_enclave_application(look: Look, application_id: UUID) -> dict[str, Any]
 
 @api.operation(
     "POST", "/enclave-applications/{application_id}/withdrawal", access=member, zh="撤回加入申请",
-    returns=EnclaveApplicationOut, refuses=[NoSuchEnclaveApplication, AlreadyDecided], idempotent=True,
+    returns=EnclaveApplicationOut, refuses=[NoSuchEnclaveApplication, AlreadyDecided], tells=[NoSuchEnclaveApplication],
+    idempotent=True,
 )  # fmt: skip
 def withdraw_enclave_application(work: Work, application_id: UUID) -> dict[str, Any]:
     """Withdraw my application while it is open."""

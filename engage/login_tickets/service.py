@@ -13,7 +13,8 @@ from sqlalchemy import select
 
 from engage.core import audit
 from engage.core.crypto import keyed_hash, sha256
-from engage.identity.access import refuse_inactive
+from engage.core.errors import DomainError, raised
+from engage.identity.access import inactive
 from engage.identity.models import AuthSession, LoginMethod, LoginTicket, Person, RefreshToken, TicketState
 from engage.identity.service.sessions import REFRESH_GRACE, OpenSession, first_token, lives_until, stored
 from engage.login_tickets.access import require_phone_of_staff
@@ -33,6 +34,8 @@ _FIRST_NUMBER: Final = 10 ** (NUMBER_DIGITS - 1)
 _NUMBERS: Final = 10**NUMBER_DIGITS - _FIRST_NUMBER
 _QR_SCALE: Final = 6
 _UNKNOWN_DEVICE: Final = "?"
+_ACTION: Final = "log_in_by_qr"
+_KIND: Final = "login-tickets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,34 +135,43 @@ def fetch(errand: Errand, ticket_id: UUID, secret: str) -> Fetched:
     if status not in (TicketStatus.CONFIRMED, TicketStatus.USED):
         return Fetched(status)
     with errand.work() as work:
-        return _exchange(work, ticket_id, secret)
+        outcome = _exchange(work, ticket_id, secret)
+    return raised(outcome)
 
 
-def _exchange(work: Work, ticket_id: UUID, secret: str) -> Fetched:
+def _exchange(work: Work, ticket_id: UUID, secret: str) -> Fetched | DomainError:
     ticket = work.session.scalar(select(LoginTicket).where(LoginTicket.id == ticket_id).with_for_update())
     if ticket is None:
         raise NoSuchLoginTicket
     status = status_of(ticket.state, ticket.expires_at, ticket.decided_at, work.now)
     if status is TicketStatus.USED:
         return _repeat(work, ticket, secret)
-    person_id = _who_says_yes(work, ticket) if status is TicketStatus.CONFIRMED else None
-    if person_id is None:
+    said_yes = _who_says_yes(work, ticket) if status is TicketStatus.CONFIRMED else None
+    if said_yes is None:
         return Fetched(TicketStatus.EXPIRED)
-    return Fetched(TicketStatus.USED, _open_session(work, ticket, person_id, secret))
+    if isinstance(said_yes, DomainError):
+        return said_yes
+    return Fetched(TicketStatus.USED, _open_session(work, ticket, said_yes, secret))
 
 
-def _who_says_yes(work: Work, ticket: LoginTicket) -> UUID | None:
-    """Return who said yes, None when the session that did has ended: whoever logs it out meanwhile takes the yes back."""
+def _who_says_yes(work: Work, ticket: LoginTicket) -> UUID | DomainError | None:
+    """Return who said yes, or why they may not any more; None when the session that did has ended: whoever logs it out meanwhile takes the yes back."""
     row = work.session.execute(
         select(Person.id, Person.status, AuthSession.ended_at, AuthSession.expires_at)
         .add_columns(holds_a_role(Person.id, work.now).label("is_staff"))
         .join(AuthSession, AuthSession.person_id == Person.id)
         .where(AuthSession.id == ticket.phone_session_id)
     ).one()
-    refuse_inactive(row.status)
-    if not row.is_staff:
-        raise NotStaff
+    refusal = inactive(row.status) or (None if row.is_staff else NotStaff())
+    if refusal is not None:
+        return _refused(work, ticket, row.id, refusal)
     return row.id if row.ended_at is None and row.expires_at > work.now else None
+
+
+def _refused(work: Work, ticket: LoginTicket, person_id: UUID, refusal: DomainError) -> DomainError:
+    about = [ticket.id]
+    audit.record_refusal(work.session, work.now, _ACTION, person_id, refusal, kind=_KIND, about=about)
+    return refusal
 
 
 def _open_session(work: Work, ticket: LoginTicket, person_id: UUID, secret: str) -> OpenSession:
@@ -187,13 +199,11 @@ def _open_session(work: Work, ticket: LoginTicket, person_id: UUID, secret: str)
         device=ticket.device or _UNKNOWN_DEVICE,
     )
     opened = OpenSession(person_id, session.id, token)
-    audit.record(
-        work.session, work.now, "log_in_by_qr", actor=opened, kind="login-tickets", about=[ticket.id]
-    )
+    audit.record(work.session, work.now, _ACTION, actor=opened, kind=_KIND, about=[ticket.id])
     return opened
 
 
-def _repeat(work: Work, ticket: LoginTicket, secret: str) -> Fetched:
+def _repeat(work: Work, ticket: LoginTicket, secret: str) -> Fetched | DomainError:
     """Give the same tokens again for a short while, unless the session has moved on or has ended."""
     if ticket.used_at is None or ticket.session_id is None or work.now - ticket.used_at > REFRESH_GRACE:
         return Fetched(TicketStatus.USED)
@@ -204,7 +214,9 @@ def _repeat(work: Work, ticket: LoginTicket, secret: str) -> Fetched:
         .join(RefreshToken, RefreshToken.token_hash == sha256(token))
         .where(AuthSession.id == ticket.session_id)
     ).one()
-    refuse_inactive(row.status)
+    refusal = inactive(row.status)
+    if refusal is not None:
+        return _refused(work, ticket, row.person_id, refusal)
     if row.ended_at is not None or row.replaced_at is not None:
         return Fetched(TicketStatus.USED)
     return Fetched(TicketStatus.USED, OpenSession(row.person_id, ticket.session_id, token))

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class Permission(StrEnum):
     MANAGE_ORG = "manage_org"  # create and edit nodes, hubs and projects below a node
     MANAGE_HUB = "manage_hub"  # edit a hub
-    MANAGE_ACTIVITY = "manage_activity"  # post activities, show the check-in code, read feedback
-    READ_PEOPLE = "read_people"  # see who signed up to an activity, and act for them
+    MANAGE_ACTIVITY = "manage_activity"  # post activities, show the check-in code
+    READ_PEOPLE = "read_people"  # see who signed up to an activity and what they said of it, and act for them
     REVIEW_ACTIVITY = "review_activity"  # publish without review, reject
     DECIDE_APPEAL = "decide_appeal"  # decide on appeals against losses of credit
     DECIDE_ENCLAVE = "decide_enclave"  # see, approve and reject applications to an enclave branch

@@ -50,6 +50,7 @@ class ShownKey:
     digest: bytes
     address: str | None
     person_id: UUID | None = None
+    key_id: UUID | None = None
 
     @property
     def counted_as(self) -> tuple[str, str]:
@@ -110,7 +111,7 @@ def _owner_of(shown: ShownKey, db: Connection | Session, now: datetime) -> Membe
         raise ApiKeyWrongAddress
     person_id, status, name, birth_on, hometown_code, current_code = row[10:]
     refuse_inactive(status)
-    shown.person_id = person_id
+    shown.person_id, shown.key_id = person_id, key_id
     if used_at is None or used_at <= now - _NOTED_EVERY:
         _note_use(db, key_id, now)
     if not holds:

@@ -173,6 +173,44 @@ def test_whatever_is_done_to_the_log_is_found(write, database, examine, monkeypa
         assert examine({8: head}).wrong == 0
 
 
+def test_an_entry_that_was_deleted_before_it_was_sealed_is_found_for_ever(
+    write, database, examine, log, monkeypatch
+):
+    monkeypatch.setattr(chain, "PAGE", 1)
+    write(4)
+    gone = [entry.id for entry in log()[1:3]]
+    with unlocked(database) as connection:
+        connection.execute(delete(ENTRIES).where(ENTRIES.c.id.in_(gone)))
+    for sealed in (0, 2):
+        assert seal_due(database) == 2 - sealed
+        verdict = examine()
+        assert found(verdict) == [(Wrong.ENTRY_MISSING, None)] * 2
+        assert [finding.entry_id for finding in verdict.findings] == gone
+        assert (verdict.position, verdict.unsealed, verdict.waiting_since) == (2, 0, None)
+
+
+def test_it_says_for_how_long_the_oldest_has_waited_and_warns_after_a_minute(
+    write, database, frozen, monkeypatch, own_log
+):
+    monkeypatch.setenv("ENGAGE_DATABASE_URL", database.settings.database_url)
+
+    def run():
+        result = CliRunner().invoke(engage, ["audit", "verify"])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    assert "has been waiting" not in run()
+    write(2)
+    frozen.move(seconds=59)
+    assert "has been waiting for: 60 s" in run()
+    assert "WARNING" not in run()
+    frozen.move(seconds=1)
+    assert "注意 WARNING  最早的已等待 61 秒 the oldest has been waiting for: 61 s" in run()
+    assert "Is `engage worker` running?" in run()
+    seal_due(database)
+    assert "has been waiting" not in run()
+
+
 def test_a_chain_that_was_computed_anew_is_found_by_a_head_kept_elsewhere(write, database, examine):
     write(5)
     seal_due(database)

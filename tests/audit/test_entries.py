@@ -10,17 +10,17 @@ import pytest
 from bodies import activity_body
 from counting import count_statements
 from identity.conftest import ScriptedGateway
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text, update
 from test_bad_input import required_query
 
-from engage.activities.models import Project
+from engage.activities.models import Activity, Project
 from engage.app import APIS
 from engage.core import audit, ids, openapi
 from engage.core.errors import DatabaseBusy
 from engage.core.http import PREFIX
 from engage.enclaves.models import EnclaveApplication
-from engage.identity.models import Person
-from engage.orgs.models import Role
+from engage.identity.models import AuthSession, Person, PersonStatus
+from engage.orgs.models import Role, RoleGrant
 
 OPERATIONS = [operation for api in APIS for operation in api.operations]
 
@@ -112,11 +112,70 @@ def test_a_rehearsal_is_an_entry_without_changes(desk, log, make, frozen):
     assert [(entry.action, entry.changes) for entry in log()] == [("preview_change", None)]
 
 
-def test_a_request_that_is_repeated_under_its_key_is_one_entry(desk, log, frozen):
+def test_a_request_that_is_repeated_under_its_key_is_told_as_that(desk, log, frozen, database):
     body, key = activity_body(desk.project, frozen.now), {"Idempotency-Key": "k" * 20}
     answers = [desk.officer.post("/v1/activities", json=body, headers=key) for _ in range(2)]
     assert answers[1].headers["Idempotency-Replayed"] == "true"
-    assert [entry.action for entry in log()] == ["create_activity"]
+    assert answers[1].data == answers[0].data
+    done, repeated = log()
+    assert (done.action, done.result) == (repeated.action, "done") == ("create_activity", "done")
+    assert (repeated.result, repeated.changes) == ("repeated", None)
+    assert str(repeated.object_id) == str(done.object_id) == answers[0].json["id"]
+    with database.reading() as connection:
+        assert connection.scalar(select(func.count()).select_from(Activity)) == 1
+
+
+def test_an_answer_is_given_again_to_staff_only_while_they_might_still_ask_for_it(
+    desk, log, make, as_user, database, frozen
+):
+    hub, somebody = make.hub(desk.org), make.person(name="王秘密")
+    person = make.staff(Role.HUB_MANAGER, hub=hub)
+    make.grant(person, Role.DELEGATE, org=desk.org)  # still staff, afterwards
+    manager, activity = as_user(person.id), make.activity(desk.org, hub)
+
+    def add():
+        return manager.post(
+            f"/v1/activities/{activity.id}/sign-ups",
+            json={"person_id": str(somebody.id)},
+            headers={"Idempotency-Key": "k" * 20},
+        )
+
+    def create():
+        body = activity_body(desk.project, frozen.now, org_id=None, hub_id=str(hub.id))
+        return manager.post("/v1/activities", json=body, headers={"Idempotency-Key": "k" * 21})
+
+    for ask in (add, create):
+        first, again = ask(), ask()
+        assert first.status_code == again.status_code == 201
+        assert again.data == first.data
+    with database.transaction() as session:
+        mine = (RoleGrant.person_id == person.id, RoleGrant.role == Role.HUB_MANAGER)
+        session.execute(update(RoleGrant).where(*mine).values(ended_at=frozen.now, end_reason="调离"))
+    added, created = add(), create()
+    assert (added.status_code, added.json["code"]) == (403, "not_allowed")
+    assert somebody.name not in added.text
+    assert (created.status_code, created.json["code"]) == (422, "invalid_input")
+    assert [(entry.action, entry.result) for entry in log()] == [
+        *(("add_person", result) for result in ("done", "repeated")),
+        *(("create_activity", result) for result in ("done", "repeated")),
+        ("add_person", "not_allowed"),
+        ("create_activity", "invalid_input"),
+    ]
+    assert log()[0].part_id == log()[1].part_id is not None
+
+
+def test_what_refuses_a_repetition_only_because_it_was_done_is_no_reason_not_to_answer(
+    desk, log, make, frozen
+):
+    branch, applicant = make.enclave_branch(desk.org), make.person()
+    application = make.add(
+        EnclaveApplication(branch_id=branch.id, person_id=applicant.id, created_at=frozen.now)
+    )
+    url, key = f"/v1/enclave-applications/{application.id}/approval", {"Idempotency-Key": "k" * 20}
+    assert [desk.officer.post(url, headers=key).status_code for _ in range(2)] == [200, 200]
+    assert desk.officer.post(url).json["code"] == "already_decided"
+    assert [entry.result for entry in log()] == ["done", "repeated", "already_decided"]
+    assert [entry.changes for entry in log()[1:]] == [None, None]
 
 
 def test_what_is_refused_to_somebody_known_is_an_entry_and_nothing_else(desk, log, make, as_user):
@@ -189,6 +248,7 @@ def test_reading_personal_data_is_an_entry_with_how_many_people(desk, log, make,
     activity = make.activity(desk.org)
     for _ in range(3):
         make.sign_up(activity, make.person(name="第一行\n第二行"))
+    make.feedback(activity, make.person())
     branch, applicant = make.enclave_branch(desk.org), make.person()
     application = make.add(
         EnclaveApplication(branch_id=branch.id, person_id=applicant.id, created_at=frozen.now)
@@ -198,6 +258,7 @@ def test_reading_personal_data_is_an_entry_with_how_many_people(desk, log, make,
         f"/v1/activities/{activity.id}/sign-ups/export": ("export_sign_ups", 3),
         f"/v1/activities/{activity.id}/roster": ("read_roster", 3),
         f"/v1/activities/{activity.id}/hours": ("list_activity_hours", 3),
+        f"/v1/activities/{activity.id}/feedback-entries": ("list_feedback", 1),
         "/v1/credit-appeals": ("list_credit_appeals", 0),
         f"/v1/enclave-branches/{branch.id}/applications": ("list_enclave_applications", 1),
         f"/v1/enclave-branches/{branch.id}/participants": ("list_enclave_participants", 0),
@@ -212,6 +273,33 @@ def test_reading_personal_data_is_an_entry_with_how_many_people(desk, log, make,
     own = as_user(applicant.id).get(f"/v1/enclave-applications/{application.id}")
     assert own.status_code == 200
     assert len(log()) == len(reads)
+
+
+def test_reaching_for_an_application_of_somebody_else_is_an_entry_and_ones_own_refusals_are_none(
+    desk, log, make, as_user, frozen
+):
+    applicant = make.person()
+    application = make.add(
+        EnclaveApplication(
+            branch_id=make.enclave_branch(desk.org).id, person_id=applicant.id, created_at=frozen.now
+        )
+    )
+    url = f"/v1/enclave-applications/{application.id}"
+    elsewhere = make.staff(Role.OFFICER, org=make.org())
+    officer, member = as_user(elsewhere.id), as_user(applicant.id)
+    read, withdrawn = officer.get(url), officer.post(f"{url}/withdrawal")
+    assert (read.status_code, withdrawn.status_code) == (404, 404)
+    attempts = [("read_enclave_application", read), ("withdraw_enclave_application", withdrawn)]
+    assert [(e.action, e.result, e.actor_id, e.object_id, e.people, e.request_id) for e in log()] == [
+        (action, "no_such_enclave_application", elsewhere.id, application.id, None, answer.headers["X-Request-Id"])
+        for action, answer in attempts
+    ]  # fmt: skip
+    assert member.post(f"{url}/withdrawal").status_code == 200
+    assert member.post(f"{url}/withdrawal").json["code"] == "already_decided"
+    assert member.get(url, headers={"X-Purpose": "a%00b"}).status_code == 422
+    assert member.post("/v1/auth/logout").status_code == 204
+    assert member.get(url).json["code"] == "session_ended"
+    assert [entry.action for entry in log()[2:]] == ["log_out"]
 
 
 def test_what_the_data_are_for_is_kept_when_it_is_said(desk, log, make):
@@ -260,6 +348,44 @@ def test_log_in_log_out_and_a_stolen_refresh_token_are_entries(
     with database.reading() as connection:
         assert {entry.actor_id for entry in entries} == {connection.scalar(select(Person.id))}
     assert entries[0].session_id == entries[2].session_id != entries[1].session_id == entries[3].session_id
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(PersonStatus.SUSPENDED, "account_suspended"), (PersonStatus.CLOSED, "account_closed")],
+)
+def test_log_in_and_refresh_of_an_account_that_may_not_be_used_are_entries_once_in_a_minute(
+    log, client, app, database, monkeypatch, frozen, status, code
+):
+    gateway = ScriptedGateway(database)
+    monkeypatch.setitem(app.extensions, "engage.wechat", gateway)
+    gateway.openids |= dict.fromkeys(("code-1", "code-2", "code-3"), "openid-of-one")
+
+    def log_in(wechat_code):
+        return client.post("/v1/auth/wechat/login", json={"code": wechat_code})
+
+    tokens = log_in("code-1").json
+    with database.transaction() as session:
+        person_id = session.scalar(select(Person.id))
+        session.execute(update(Person).values(status=status))
+        session.execute(update(AuthSession).values(ended_at=frozen.now))
+    before = len(log())
+    for again in ("code-1", "code-2"):
+        assert log_in(again).json["code"] == code
+    for _ in range(3):
+        answer = client.post("/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+        assert answer.json["code"] == code
+    frozen.move(seconds=60)
+    assert log_in("code-3").json["code"] == code
+    entries = log()[before:]
+    assert [(entry.action, entry.result) for entry in entries] == [
+        ("log_in_with_wechat", code),
+        ("refresh", code),
+        ("log_in_with_wechat", code),
+    ]
+    assert {entry.actor_id for entry in entries} == {person_id}
+    assert [entry.session_id for entry in entries] == [None, log()[0].session_id, None]
+    assert {entry.address for entry in entries} == {"127.0.0.1"}
 
 
 def test_commands_are_entries_without_an_actor(log, make, database, own_log, monkeypatch, tmp_path):

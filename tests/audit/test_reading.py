@@ -7,8 +7,11 @@ import io
 
 import pytest
 from counting import count_statements
+from sqlalchemy import event
 
 from engage.audit.service import seal_due
+from engage.core import ids
+from engage.identity.tokens.api_keys import new_key
 from engage.orgs.models import Role
 
 URL = "/v1/audit/entries"
@@ -67,6 +70,80 @@ def test_entries_are_found_by_who_what_object_result_and_time(reader, told, froz
         ).status_code
         == 422
     )
+
+
+def test_entries_are_found_by_request_address_session_and_key(reader, told, make, as_user, app, log):
+    owner = make.staff(Role.ANALYST, org=make.org())
+    made = new_key()
+    key = make.api_key(owner, made)
+    script = app.test_client()
+    script.environ_base |= {"HTTP_AUTHORIZATION": f"Bearer {made.text}", "REMOTE_ADDR": "2001:db8::7"}
+    assert script.get("/v1/role-grants").status_code == 200
+    assert script.get(URL).status_code == 403
+    phone = as_user(owner.id)
+    phone.environ_base["REMOTE_ADDR"] = "203.0.113.7"
+    assert phone.get("/v1/role-grants", headers={"X-Request-Id": "of-a-client.1"}).status_code == 200
+    by_key, refused, by_phone = log()[-3:]
+    assert (refused.result, refused.api_key_id, refused.session_id) == ("not_allowed", key.id, None)
+    for query, expected in (
+        ({"request_id": "of-a-client.1"}, [by_phone]),
+        ({"request_id": refused.request_id}, [refused]),
+        ({"address": "203.0.113.7"}, [by_phone]),
+        ({"address": "2001:db8::7"}, [refused, by_key]),
+        ({"session_id": by_phone.session_id}, [by_phone]),
+        ({"api_key_id": key.id}, [refused, by_key]),
+        ({"api_key_id": key.id, "result": "done"}, [by_key]),
+        ({"address": "2001:db8::7", "session_id": by_phone.session_id}, []),
+        ({"api_key_id": owner.id}, []),
+    ):
+        items = reader.get(URL, query_string=query).json["items"]
+        assert [item["id"] for item in items] == [str(entry.id) for entry in expected], query
+        rows = reader.get(f"{URL}/export", query_string=query).get_data().decode("utf-8-sig")
+        assert [row["编号"] for row in csv.DictReader(io.StringIO(rows))] == [item["id"] for item in items]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ({"request_id": "short"}, "too_short"),
+        ({"request_id": "has a space"}, "bad_format"),
+        ({"request_id": "x" * 65}, "too_long"),
+        ({"address": "10.0.0.0/8"}, "bad_format"),
+        ({"address": "example.cn"}, "bad_format"),
+        ({"address": "1" * 46}, "too_long"),
+        ({"session_id": "1"}, "not_id"),
+        ({"api_key_id": "engage_x"}, "not_id"),
+    ],
+)
+def test_filters_that_cannot_be_are_named(reader, query, code):
+    for url in (URL, f"{URL}/export"):
+        answer = reader.get(url, query_string=query)
+        assert (answer.status_code, answer.json["errors"][0]["code"]) == (422, code)
+        assert answer.json["errors"][0]["pointer"] == f"/{next(iter(query))}"
+
+
+def test_each_filter_has_its_index(reader, told, database):
+    """The planner of PostgreSQL is kept from reading a table of a few rows as a whole."""
+    sent = []
+    listen = lambda _c, _cursor, statement, values, *_: sent.append((statement, values))
+    event.listen(database.reader, "before_cursor_execute", listen)
+    filters = {
+        "actor_id": ids.new_id(), "action": "log_out", "request_id": "x" * 32, "address": "203.0.113.7",
+        "session_id": ids.new_id(), "api_key_id": ids.new_id(), "result": "not_allowed",
+    }  # fmt: skip
+    for name, value in filters.items():
+        sent.clear()
+        assert reader.get(URL, query_string={name: value}).status_code == 200
+        statement, values = next(each for each in sent if "FROM audit_entry" in each[0])
+        with database.writer.begin() as connection:
+            if not database.is_sqlite:
+                connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+                connection.exec_driver_sql("SET LOCAL enable_sort = off")
+            explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
+            plan = str(connection.exec_driver_sql(explain + statement, values).all())
+        index = "ix_audit_entry_refused" if name == "result" else f"ix_audit_entry_{name}"
+        assert index in plan, plan
+    event.remove(database.reader, "before_cursor_execute", listen)
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(reader, told):

@@ -10,7 +10,7 @@ import pytest
 from cli.conftest import taken_port
 from sqlalchemy import select, text
 
-from engage.core import clock
+from engage.core import audit, clock
 from engage.core.config import Settings
 from engage.core.db import Database
 from engage.identity.models import Person
@@ -143,6 +143,20 @@ def test_an_empty_database_needs_data_and_somebody_in_charge(run, examine, tmp_p
     run("db", "upgrade", database_url=f"sqlite:///{tmp_path}/engage.db")
     failed, _ = examine()
     assert failed == {"reference_data", "staff"}
+
+
+def test_a_worker_that_does_not_seal_the_audit_log_is_missed(run, examine, installed, own_database):
+    with own_database.transaction() as session:
+        audit.record(session, clock.now() - timedelta(seconds=30), "command one")
+    assert examine(database_url=installed)[0] == set()
+    with own_database.transaction() as session:
+        audit.record(session, clock.now() - timedelta(seconds=90), "command two")
+    failed, checks = examine(database_url=installed)
+    assert failed == {"audit_sealing"}
+    assert "engage worker 在运行吗？" in checks["audit_sealing"]["zh"]
+    assert "is `engage worker` running?" in checks["audit_sealing"]["en"]
+    run("worker", "--once")
+    assert examine(database_url=installed)[0] == set()
 
 
 def test_tables_that_differ_are_named(run, examine, tmp_path):

@@ -17,7 +17,7 @@ from limits.util import MissingModule
 from sqlalchemy import func, select
 
 from engage.api_keys.models import Scope
-from engage.core import clock
+from engage.core import clock, ids
 from engage.core.audit import AuditEntry
 from engage.core.config import Settings, SettingsError
 from engage.core.limits import REFUSAL_WEIGHT, Limiter, Memory, subject_of
@@ -167,6 +167,18 @@ def test_a_refused_attempt_of_staff_weighs_as_much_as_its_entry_is_for_good(
     with database.reading() as connection:
         entries = select(func.count()).where(AuditEntry.actor_id == person.id)
         assert connection.scalar(entries) == 2
+
+
+def test_reaching_for_what_is_another_s_weighs_as_much_and_ones_own_refusals_do_not(
+    limit, as_user, make, frozen
+):
+    limit(person=f"{REFUSAL_WEIGHT * 2}/minute")
+    client = as_user(make.person().id)
+    codes = [client.get(f"/v1/enclave-applications/{ids.new_id()}").json["code"] for _ in range(3)]
+    assert codes == [*["no_such_enclave_application"] * 2, "rate_limited"]
+    client = as_user(make.person().id)
+    codes = [client.get(f"/v1/activities/{ids.new_id()}/sign-up").json["code"] for _ in range(REFUSAL_WEIGHT)]
+    assert set(codes) == {"no_such_activity"}
 
 
 def test_limits_can_be_off(limit, ask, make):

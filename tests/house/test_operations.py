@@ -72,6 +72,10 @@ IN_ADDRESSES = {
     "list_regions": {"name"},  # of a division
     "read_region": {"code"},  # of a division
     "check_certificate": {"verification_code"},  # printed on paper as a link; it shows no person
+    "list_audit_entries": {
+        "address"
+    },  # of a machine, not where somebody lives; the log of who attacks is searched by it
+    "export_audit_entries": {"address"},
 }
 
 # What says something about one person.
@@ -319,6 +323,7 @@ def test_who_shows_staff_people_declares_it(subtests):
             if shows or (operation.binary and operation.is_of_staff):
                 assert operation.people or operation.name in WITHOUT_PEOPLE, shows
             if operation.people:
+                assert operation.is_of_staff or operation.tells, "who reaches for what is another's"
                 assert operation.mode is Mode.READ
                 assert operation.cache is None
 
@@ -337,6 +342,10 @@ def test_what_is_audited_has_its_entry_in_its_own_transaction(subtests):
         with subtests.test(operation.name):
             assert operation.audited or operation.method == "GET" or not operation.is_of_staff
             assert not operation.audited or operation.mode is Mode.WRITE
+            assert set(operation.tells) <= set(operation.refuses)
+            assert not operation.tells or operation.access.name == "member", (
+                "all others tell of everything, or know nobody"
+            )
 
 
 def test_every_table_is_audited_or_has_its_reason():

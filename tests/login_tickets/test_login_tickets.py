@@ -296,9 +296,15 @@ def test_whoever_loses_their_account_role_or_phone_meanwhile_is_not_let_in(
             work = Work(session, Nobody(), clock.now(), database.settings)
             identity.set_standing(work, person.id, status, "核实身份")
 
+    def told(person):
+        entries = rows(database, AuditEntry.result, action="log_in_by_qr", actor_id=person.id)
+        return [entry.result for entry in entries]
+
     person, _, page = waiting()
     stand(PersonStatus.SUSPENDED)
-    assert code(page.ask()) == (403, "account_suspended")
+    for _ in range(2):  # it goes on asking
+        assert code(page.ask()) == (403, "account_suspended")
+    assert told(person) == ["account_suspended"]
     person, _, page = waiting()
     with database.transaction() as session:
         session.execute(
@@ -307,6 +313,7 @@ def test_whoever_loses_their_account_role_or_phone_meanwhile_is_not_let_in(
             .values(ended_at=clock.now(), end_reason="调离")
         )
     assert code(page.ask()) == (403, "not_staff")
+    assert told(person) == ["not_staff"]
     _, phone, page = waiting()
     assert phone.post("/v1/auth/logout").status_code == 204
     assert page.status() == "expired"
@@ -316,6 +323,7 @@ def test_whoever_loses_their_account_role_or_phone_meanwhile_is_not_let_in(
     assert code(page.ask()) == (403, "account_closed")
     assert code(page.get("/v1/me")) == (403, "account_closed")
     assert len(rows(database, AuthSession.id, method=LoginMethod.QR)) == 1
+    assert told(person) == ["done", "account_closed"]
 
 
 def test_a_ticket_that_is_purged_while_its_page_asks_is_none(page, phone, database, monkeypatch):

@@ -12,6 +12,7 @@ from engage.activities.access import require_manageable
 from engage.activities.errors import NoFeedback
 from engage.activities.models import Feedback
 from engage.core.paging import Page, Pager
+from engage.orgs.access import Permission
 
 if TYPE_CHECKING:
     from engage.core.db import Context
@@ -44,14 +45,14 @@ def my_feedback(look: Context, activity_id: UUID) -> dict[str, Any]:
 
 
 def list_feedback(look: Context, activity_id: UUID, query: dict[str, Any]) -> Page:
-    """Return an activity's feedback without names, for its staff.
+    """Return an activity's feedback without names, for its staff. The words are people's own, and may say who they are.
 
     Raises:
         NoSuchActivity: there is none that the caller may see.
-        NotAllowed: the caller is not its staff.
+        NotAllowed: the caller is not its staff, or sees no people of it any more.
 
     """
-    require_manageable(look, activity_id)
+    require_manageable(look, activity_id, Permission.READ_PEOPLE)
     pager = Pager(look.settings, f"feedback:{activity_id}", query)
     statement = select(Feedback.id, Feedback.stars, Feedback.text, Feedback.created_at).where(
         Feedback.activity_id == activity_id

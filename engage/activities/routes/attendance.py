@@ -145,8 +145,12 @@ def read_my_feedback(look: Look, activity_id: UUID) -> dict[str, Any]:
 
 @api.operation(
     "GET", "/activities/{activity_id}/feedback-entries", access=staff, zh="全部评价（匿名）", query=PageQuery, returns=FeedbackPage,
-    refuses=[NoSuchActivity, NotAllowed],
+    refuses=[NoSuchActivity, NotAllowed], people=listed(),
 )  # fmt: skip
 def list_feedback(look: Look, activity_id: UUID, query: dict[str, Any]) -> Page:
-    """List feedback without names."""
+    """List feedback without names.
+
+    文字是本人写的，可能透露身份：谁能看、何时能看，与报名名单相同，查看记入审计日志。
+    The words are people's own and may say who they are: whoever may see who signed up may read them, for as long, and reading is an entry of the audit log.
+    """
     return queries.list_feedback(look, activity_id, query)

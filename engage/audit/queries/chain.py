@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from engage.audit.models import BEGINNING, AuditLink, AuditUnsealed, hash_after
 from engage.core.audit import AuditEntry
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
 PAGE: Final = 1000
 MAX_FINDINGS: Final = 100
+# The worker seals every two seconds. Until it does, an entry can be deleted without a trace together with its row of the queue.
+LATE: Final = timedelta(minutes=1)
 _ENTRIES: Final[Any] = AuditEntry.__table__
 
 
 class Wrong(StrEnum):
     LINK_MISSING = "link_missing"  # positions run from 1 without holes
-    ENTRY_MISSING = "entry_missing"  # its link is there
+    ENTRY_MISSING = "entry_missing"  # its link is there, or what says that it waits for one
     ALTERED = "altered"  # the entry or its place is not what was sealed
     NOT_CHAINED = "not_chained"  # neither in the chain nor waiting for it
     NOT_AS_EXPECTED = "not_as_expected"  # an anchor kept elsewhere says otherwise
@@ -41,11 +44,12 @@ class Finding:
 
 @dataclass(slots=True)
 class Verdict:
-    """What was looked at, what is wrong, and the head, which is the next anchor."""
+    """What was looked at, what is wrong, and the head, which is the next anchor. ``waiting_since``: as of the function."""
 
     position: int = 0
     hash: bytes = BEGINNING
     unsealed: int = 0
+    waiting_since: datetime | None = None
     wrong: int = 0
     findings: list[Finding] = field(default_factory=list)
 
@@ -64,7 +68,7 @@ def verify(
     ``since`` is a head up to which the log was verified before and perhaps taken away: nothing up to there is looked at.
     A wrong link is told once: the next is computed from the hash that stands there.
     """
-    verdict = Verdict(*since)
+    verdict = Verdict(*since, waiting_since=waiting_since(db))
     left = dict(anchors)
     for link in _links(db, since[0]):
         for missing in range(
@@ -84,7 +88,17 @@ def verify(
         verdict.unsealed += is_waiting
         if position is None and not is_waiting:
             verdict.find(Wrong.NOT_CHAINED, None, entry_id)
+    for entry_id in _lost(db):
+        verdict.find(Wrong.ENTRY_MISSING, None, entry_id)
     return verdict
+
+
+def waiting_since(db: Connection) -> datetime | None:
+    """Return when the oldest entry was written that has no place in the chain yet; None where none waits."""
+    statement = select(func.min(AuditEntry.occurred_at)).join(
+        AuditUnsealed, AuditUnsealed.entry_id == AuditEntry.id
+    )
+    return db.scalar(statement)
 
 
 def _links(db: Connection, after: int) -> Iterator[Any]:
@@ -111,3 +125,18 @@ def _entries(db: Connection) -> Iterator[Any]:
     while page:
         yield from page
         page = db.execute(statement.where(AuditEntry.id > page[-1][0])).all()
+
+
+def _lost(db: Connection) -> Iterator[UUID]:
+    """Yield what was to get a place and is not there any more. It never gets one, so its row stays and tells."""
+    statement = (
+        select(AuditUnsealed.entry_id)
+        .outerjoin(AuditEntry, AuditEntry.id == AuditUnsealed.entry_id)
+        .where(AuditEntry.id.is_(None))
+        .order_by(AuditUnsealed.entry_id)
+        .limit(PAGE)
+    )
+    page = db.scalars(statement).all()
+    while page:
+        yield from page
+        page = db.scalars(statement.where(AuditUnsealed.entry_id > page[-1])).all()

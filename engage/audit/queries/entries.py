@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_EXPORTED: Final = 50_000
 _NEWEST_FIRST: Final = (AuditEntry.occurred_at, AuditEntry.id)
+_EXACT: Final = ("actor_id", "action", "request_id", "address", "session_id", "api_key_id")
 _TITLES: Final = {
     "id": "编号",
     "occurred_at": "时间",
@@ -88,12 +89,11 @@ def _rows(
 
 
 def _filters(query: Mapping[str, Any]) -> Iterator[ColumnElement[bool]]:
-    if query["actor_id"]:
-        yield AuditEntry.actor_id == query["actor_id"]
+    for name in _EXACT:
+        if query[name]:
+            yield getattr(AuditEntry, name) == query[name]
     if query["object_id"]:
         yield or_(AuditEntry.object_id == query["object_id"], AuditEntry.part_id == query["object_id"])
-    if query["action"]:
-        yield AuditEntry.action == query["action"]
     if query["result"]:
         yield AuditEntry.result == query["result"]
         if query["result"] != DONE:  # said again as it stands in the index of refusals

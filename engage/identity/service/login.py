@@ -11,10 +11,18 @@ from sqlalchemy import and_, delete, or_, select, update
 from engage.core import audit
 from engage.core.crypto import sha256
 from engage.core.db import upserting
-from engage.identity.access import refuse_inactive
+from engage.core.errors import raised
+from engage.identity.access import inactive
 from engage.identity.errors import LoginInProgress, WeChatCodeRefused
 from engage.identity.gateway import exchange_code
-from engage.identity.models import AuthSession, LoginAttempt, Person, RefreshToken, WeChatAccount
+from engage.identity.models import (
+    AuthSession,
+    LoginAttempt,
+    Person,
+    PersonStatus,
+    RefreshToken,
+    WeChatAccount,
+)
 from engage.identity.queries import read_me
 from engage.identity.service.sessions import OpenSession, first_token, lives_until, stored
 
@@ -23,10 +31,12 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from engage.core.db import Errand, Work
+    from engage.core.errors import DomainError
     from engage.wechat.gateway import WeChatGateway, WeChatSession
 
 REPEAT_WITHIN: Final = timedelta(seconds=60)
 CLAIM_LIFE: Final = timedelta(seconds=30)
+_ACTION: Final = "log_in_with_wechat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +66,21 @@ def log_in(errand: Errand, gateway: WeChatGateway, code: str, device: str | None
     """
     with errand.work() as work:
         earlier = _claim(work, code)
-        if earlier is not None:
-            session_id, is_new = earlier
-            return _repeat(work, code, session_id, is_new=is_new)
+        outcome = earlier and _repeat(work, code, earlier)
+    return raised(outcome or _exchange(errand, gateway, code, device, claimed_at=work.now))
+
+
+def _exchange(
+    errand: Errand, gateway: WeChatGateway, code: str, device: str | None, *, claimed_at: datetime
+) -> LogIn:
     try:
         account = exchange_code(gateway, code)
-        with errand.work() as last:
-            return _open_session(last, code, account, device)
+        with errand.work() as work:
+            outcome = _open_session(work, code, account, device)
+        return raised(outcome)
     except BaseException:
         with errand.work() as undo:
-            _release(undo, code, work.now)
+            _release(undo, code, claimed_at)
         raise
 
 
@@ -92,7 +107,8 @@ def _claim(work: Work, code: str) -> tuple[UUID, bool] | None:
     return earlier.session_id, earlier.is_new
 
 
-def _repeat(work: Work, code: str, session_id: UUID, *, is_new: bool) -> LogIn:
+def _repeat(work: Work, code: str, earlier: tuple[UUID, bool]) -> LogIn | DomainError:
+    session_id, is_new = earlier
     token = first_token(work.settings, code, session_id)
     person_id, status, ended_at, replaced_at = work.session.execute(
         select(AuthSession.person_id, Person.status, AuthSession.ended_at, RefreshToken.replaced_at)
@@ -100,10 +116,17 @@ def _repeat(work: Work, code: str, session_id: UUID, *, is_new: bool) -> LogIn:
         .join(RefreshToken, RefreshToken.token_hash == sha256(token))
         .where(AuthSession.id == session_id)
     ).one()
-    refuse_inactive(status)
+    refusal = inactive(status)
+    if refusal is not None:
+        return _refused(work, person_id, refusal)
     if ended_at is not None or replaced_at is not None:  # a client that is past this point does not repeat
         raise WeChatCodeRefused
     return LogIn(OpenSession(person_id, session_id, token), is_new, read_me(work, person_id))
+
+
+def _refused(work: Work, person_id: UUID, refusal: DomainError) -> DomainError:
+    audit.record_refusal(work.session, work.now, _ACTION, person_id, refusal)
+    return refusal
 
 
 def _release(work: Work, code: str, started_at: datetime) -> None:
@@ -117,8 +140,11 @@ def _release(work: Work, code: str, started_at: datetime) -> None:
     )
 
 
-def _open_session(work: Work, code: str, account: WeChatSession, device: str | None) -> LogIn:
-    person_id, is_new = _person_of(work, account)
+def _open_session(work: Work, code: str, account: WeChatSession, device: str | None) -> LogIn | DomainError:
+    person_id, status, is_new = _person_of(work, account)
+    refusal = inactive(status)
+    if refusal is not None:
+        return _refused(work, person_id, refusal)
     expires_at = lives_until(work, work.now)
     session = AuthSession(person_id=person_id, created_at=work.now, expires_at=expires_at, device=device)
     work.session.add(session)
@@ -138,12 +164,12 @@ def _open_session(work: Work, code: str, account: WeChatSession, device: str | N
     if completed is None:  # we were so slow that another request took over, and it was quicker
         raise LoginInProgress
     opened = OpenSession(person_id, session.id, token)
-    audit.record(work.session, work.now, "log_in_with_wechat", actor=opened)
+    audit.record(work.session, work.now, _ACTION, actor=opened)
     return LogIn(opened, is_new, read_me(work, person_id))
 
 
-def _person_of(work: Work, account: WeChatSession) -> tuple[UUID, bool]:
-    """Return the person of a WeChat account, created if need be, and whether that was done now."""
+def _person_of(work: Work, account: WeChatSession) -> tuple[UUID, PersonStatus, bool]:
+    """Return the person of a WeChat account, created if need be, whether they may use it, and whether they were created now."""
     key = (WeChatAccount.appid == work.settings.wechat_appid, WeChatAccount.openid == account.openid)
     known = (
         select(WeChatAccount.person_id, WeChatAccount.unionid, Person.status)
@@ -154,12 +180,11 @@ def _person_of(work: Work, account: WeChatSession) -> tuple[UUID, bool]:
     if row is None:
         person_id = _create_person(work, account)
         if person_id is not None:
-            return person_id, True
+            return person_id, PersonStatus.ACTIVE, True
         row = work.session.execute(known).one()  # created by a parallel log-in, which has committed by now
-    refuse_inactive(row.status)
     if account.unionid and account.unionid != row.unionid:
         work.session.execute(update(WeChatAccount).where(*key).values(unionid=account.unionid))
-    return row.person_id, False
+    return row.person_id, row.status, False
 
 
 def _create_person(work: Work, account: WeChatSession) -> UUID | None:

@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select, update
 
 from engage.core import audit
 from engage.core.db import upserting
-from engage.core.errors import DomainError
+from engage.core.errors import DomainError, raised
 from engage.identity.errors import (
     NoSuchPerson,
     SecondFactorCodeUsed,
@@ -48,6 +48,8 @@ from engage.identity.tokens.second_factor import (
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
+
+    from sqlalchemy import ColumnElement
 
     from engage.core.db import Errand, Work
     from engage.wechat.gateway import WeChatGateway
@@ -125,8 +127,9 @@ def confirm_second_factor(errand: Errand, code: str) -> dict[str, Any]:
 
     """
     with errand.work() as work:
+        audit.watch(work.session)
         outcome = _recorded(work, "confirm_second_factor", _confirm(work, code))
-    return _raised(outcome)
+    return raised(outcome)
 
 
 def _confirm(work: Work, code: str) -> dict[str, Any] | DomainError:
@@ -156,8 +159,9 @@ def open_privileged_session(errand: Errand, code: str) -> dict[str, Any]:
 
     """
     with errand.work() as work:
+        audit.watch(work.session)
         outcome = _recorded(work, "open_privileged_session", _open(work, code))
-    return _raised(outcome)
+    return raised(outcome)
 
 
 def _open(work: Work, code: str) -> dict[str, Any] | DomainError:
@@ -170,9 +174,7 @@ def _open(work: Work, code: str) -> dict[str, Any] | DomainError:
 
 def end_privileged_session(work: Work) -> None:
     """Let the caller's session be an ordinary one again; again changes nothing."""
-    work.session.execute(
-        update(AuthSession).where(AuthSession.id == work.actor.session_id).values(privileged_until=None)
-    )
+    _let_be_privileged(work, None, AuthSession.id == work.actor.session_id)
 
 
 def renew_recovery_codes(work: Work) -> dict[str, Any]:
@@ -221,13 +223,10 @@ def _forget(work: Work, person_id: UUID) -> bool:
     if factor is None:
         return False
     work.session.delete(factor)  # its recovery codes go with it
-    work.session.execute(
-        update(AuthSession)
-        .where(AuthSession.person_id == person_id, AuthSession.privileged_until.is_not(None))
-        .values(privileged_until=None)
-        .execution_options(synchronize_session=False)
-    )
     work.session.flush()
+    _let_be_privileged(
+        work, None, AuthSession.person_id == person_id, AuthSession.privileged_until.is_not(None)
+    )
     return True
 
 
@@ -299,15 +298,30 @@ def _locked(rest: timedelta) -> SecondFactorLocked:
 
 def _privilege(work: Work) -> datetime:
     until: datetime = work.now + work.settings.privileged_life
-    privileged = work.session.execute(
+    mine = (AuthSession.id == work.actor.session_id, AuthSession.ended_at.is_(None))
+    if not _let_be_privileged(work, until, *mine):
+        raise SessionEnded
+    return until
+
+
+def _let_be_privileged(work: Work, until: datetime | None, *which: ColumnElement[bool]) -> int:
+    """Let sessions be privileged until then, or not any more; return how many there are."""
+    found = work.session.execute(
+        select(AuthSession.id, AuthSession.privileged_until)
+        .where(*which)
+        .order_by(AuthSession.id)
+        .with_for_update(key_share=True)
+    ).all()
+    work.session.execute(
         update(AuthSession)
-        .where(AuthSession.id == work.actor.session_id, AuthSession.ended_at.is_(None))
+        .where(AuthSession.id.in_([session_id for session_id, _ in found]))
         .values(privileged_until=until)
         .execution_options(synchronize_session=False)
     )
-    if not privileged.rowcount:  # type: ignore[attr-defined]
-        raise SessionEnded
-    return until
+    for session_id, before in found:
+        values = [{"privileged_until": instant} for instant in (before, until)]
+        audit.changed(work, AuthSession.__tablename__, session_id, before=values[0], after=values[1])
+    return len(found)
 
 
 def _new_recovery_codes(work: Work) -> list[str]:
@@ -327,10 +341,4 @@ def _record(work: Work, action: str, refusal: DomainError | None = None) -> None
 
 def _recorded(work: Work, action: str, outcome: R | DomainError) -> R | DomainError:
     _record(work, action, outcome if isinstance(outcome, DomainError) else None)
-    return outcome
-
-
-def _raised(outcome: R | DomainError) -> R:
-    if isinstance(outcome, DomainError):
-        raise outcome
     return outcome

@@ -11,8 +11,8 @@ from sqlalchemy import select, update
 
 from engage.core import audit
 from engage.core.crypto import keyed_hash, sha256, url_token
-from engage.core.errors import DomainError
-from engage.identity.access import refuse_inactive
+from engage.core.errors import DomainError, raised
+from engage.identity.access import inactive
 from engage.identity.errors import NoSuchSession, RefreshTokenInvalid, RefreshTokenReused, SessionEnded
 from engage.identity.models import AuthSession, LoginMethod, Person, RefreshToken, SessionEnd
 from engage.identity.queries import live_sessions
@@ -21,6 +21,8 @@ from engage.identity.service.notices import Notice, tell
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
+
+    from sqlalchemy import ColumnElement
 
     from engage.core.config import Settings
     from engage.core.db import Errand, Work
@@ -84,9 +86,7 @@ def refresh(errand: Errand, token: str) -> OpenSession:
     """
     with errand.work() as work:
         outcome = _rotate(work, token)
-    if isinstance(outcome, DomainError):
-        raise outcome
-    return outcome
+    return raised(outcome)
 
 
 def _rotate(work: Work, token: str) -> OpenSession | DomainError:
@@ -101,7 +101,10 @@ def _rotate(work: Work, token: str) -> OpenSession | DomainError:
     ).one_or_none()
     if row is None or row.expires_at <= work.now:
         return RefreshTokenInvalid()
-    refuse_inactive(row.status)  # first: whoever is stopped has no session left, and is to read why
+    refusal = inactive(row.status)
+    if refusal is not None:
+        audit.record_refusal(work.session, work.now, "refresh", row.person_id, refusal, session_id=row.id)
+        return refusal
     if row.ended_at is not None:
         return SessionEnded()
     successor = _next_token(work.settings, token)
@@ -111,6 +114,7 @@ def _rotate(work: Work, token: str) -> OpenSession | DomainError:
             return RefreshTokenInvalid()
         _replace(work, token, successor, row.id, expires_at)
     elif work.now - row.replaced_at > REFRESH_GRACE or _is_used(work, successor):
+        audit.watch(work.session)
         end_session(work, row.id, SessionEnd.REFRESH_REUSED)
         since = row.created_at.isoformat()
         tell(work, row.person_id, Notice.SESSION_STOLEN, row.id, logged_in_at=since)
@@ -139,13 +143,24 @@ def _is_used(work: Work, token: str) -> bool:
     return work.session.scalar(replaced_at) is not None
 
 
-def end_session(work: Work, session_id: UUID, reason: SessionEnd) -> None:
-    """End a session: its refresh tokens and its access tokens stop at once."""
-    work.session.execute(
+def end_sessions(work: Work, reason: SessionEnd | None, *which: ColumnElement[bool]) -> int:
+    """End those of some sessions that have not ended: their refresh tokens and their access tokens stop at once; return how many."""
+    ended = work.session.scalars(
         update(AuthSession)
-        .where(AuthSession.id == session_id, AuthSession.ended_at.is_(None))
+        .where(AuthSession.ended_at.is_(None), *which)
         .values(ended_at=work.now, end_reason=reason)
-    )
+        .returning(AuthSession.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    after = {"ended_at": work.now, "end_reason": reason}
+    for session_id in ended:
+        audit.changed(work, AuthSession.__tablename__, session_id, before={}, after=after)
+    return len(ended)
+
+
+def end_session(work: Work, session_id: UUID, reason: SessionEnd) -> None:
+    """End a session, unless it has ended."""
+    end_sessions(work, reason, AuthSession.id == session_id)
 
 
 def end_own_session(work: Work, session_id: UUID) -> None:
@@ -155,19 +170,10 @@ def end_own_session(work: Work, session_id: UUID) -> None:
         NoSuchSession: there is none that is live, or it is somebody else's.
 
     """
-    ended = work.session.execute(
-        update(AuthSession)
-        .where(AuthSession.id == session_id, *live_sessions(work))
-        .values(ended_at=work.now, end_reason=SessionEnd.LOGGED_OUT)
-    )
-    if not ended.rowcount:  # type: ignore[attr-defined]
+    if not end_sessions(work, SessionEnd.LOGGED_OUT, AuthSession.id == session_id, *live_sessions(work)):
         raise NoSuchSession
 
 
 def end_other_sessions(work: Work) -> None:
     """End every session of the caller but the one that asks."""
-    work.session.execute(
-        update(AuthSession)
-        .where(AuthSession.id != work.actor.session_id, *live_sessions(work))
-        .values(ended_at=work.now, end_reason=SessionEnd.LOGGED_OUT)
-    )
+    end_sessions(work, SessionEnd.LOGGED_OUT, AuthSession.id != work.actor.session_id, *live_sessions(work))
