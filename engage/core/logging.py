@@ -41,19 +41,12 @@ def count_statement(*_: Any) -> None:
 
 
 class _RequestRecord(logging.LogRecord):
-    """The record of one request. What is the same for all stands here; where it was made, no line of ours says, so it is not found out."""
+    """The record of one request: like any other, but for when it was made and what it says."""
 
-    name = "engage.request"
-    msg = "request"
-    levelno = logging.INFO
-    levelname = "INFO"
-    args = exc_info = exc_text = stack_info = None
-    pathname = filename = module = funcName = ""  # noqa: N815 - the names are of the library
-    lineno = 0
+    _LIKE: Final = vars(logging.LogRecord("engage.request", logging.INFO, "", 0, "request", None, None))
 
     def __init__(self, fields: dict[str, Any]) -> None:
-        self.created = time.time()
-        self.fields = fields
+        self.__dict__.update(self._LIKE, created=time.time(), fields=fields)
 
 
 def note_request(fields: dict[str, Any]) -> None:
