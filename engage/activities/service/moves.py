@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
+from engage.activities.access import how_people_are_read
+from engage.activities.errors import ActivityTimesHeld
 from engage.activities.models import Activity, ActivityStatus, SignUp, SignUpState
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime
 
     from engage.core.db import Work
+
+
+def keep_window(work: Work, activity: Activity, starts_at: datetime, ends_at: datetime) -> None:
+    """Refuse new times by which a hub manager would see who signed up sooner or longer than without them, however small the steps.
+
+    Raises:
+        ActivityTimesHeld: the caller does not see them now, or would beyond the time in which they were to.
+
+    """
+    if (starts_at, ends_at) == (activity.starts_at, activity.ends_at):
+        return
+    is_free, sees_now = how_people_are_read(work, activity.id)
+    if is_free:
+        activity.first_ends_at = None
+        return
+    first = activity.first_ends_at or activity.ends_at
+    if not sees_now or ends_at > first + timedelta(days=work.settings.people_days_after):
+        raise ActivityTimesHeld
+    activity.first_ends_at = first
 
 
 def follow_start(work: Work, activity: Activity, later: timedelta) -> None:
