@@ -98,11 +98,8 @@ PERMISSIONS: Final[dict[Permission, tuple[Holds, ...]]] = {
         _holds(Reach.HUB, Role.HUB_MANAGER),
     ),
     Permission.READ_COUNTY_TOTALS: (_holds(Reach.WHOLE, *_OFFICERS, Role.ANALYST),),
-    Permission.READ_INTEGRITY: (
-        _holds(Reach.WHOLE, Role.PLATFORM_ADMIN, Role.ANALYST),
-        _holds(Reach.ROOT, *_SECRETARIES),
-    ),
-    Permission.READ_AUDIT: (_holds(Reach.WHOLE, Role.PLATFORM_ADMIN, Role.AUDITOR),),
+    Permission.READ_INTEGRITY: (_holds(Reach.ROOT, *_SECRETARIES, Role.ANALYST),),
+    Permission.READ_AUDIT: (_holds(Reach.ROOT, Role.PLATFORM_ADMIN, Role.AUDITOR),),
     Permission.GRANT_ROLES: (_holds(Reach.TREE, *GRANTABLE),),
 }
 
