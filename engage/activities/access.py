@@ -103,9 +103,9 @@ def activity_to_manage(
 
 
 def how_people_are_read(work: Work, activity_id: UUID) -> tuple[bool, bool]:
-    """Return whether the times of an activity are free of who sees its people, and whether the caller sees them now.
+    """Return whether the caller may choose when people are seen, and whether they see them now.
 
-    They are free where nobody has signed up, and to whoever sees people by the tree, at any time.
+    Whoever sees them at any time may, by the tree; and all may while nobody has signed up.
     """
     nobody = ~exists().where(SignUp.activity_id == Activity.id)
     row = work.session.execute(

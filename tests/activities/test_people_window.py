@@ -121,7 +121,20 @@ def test_staff_of_the_organisation_move_it_as_they_like_and_the_time_runs_anew(
     assert edit(manager, url, moved(manager, url, 30)).status_code == 200
 
 
-def test_a_refused_preview_keeps_nothing(as_user, hub, planned, database):
+def test_a_manager_takes_no_activity_with_them_to_where_they_see_people_at_any_time(
+    as_user, hub, planned, make
+):
+    elsewhere = make.org(division_code="140524")
+    make.grant(hub.manager, Role.BRANCH_SECRETARY, org=elsewhere)
+    manager, url = as_user(hub.manager.id), planned(60, SignUpState.CONFIRMED)
+    taken = as_sent(manager, url, org_id=str(elsewhere.id), county_code="140524")
+    assert code_of(manager.put(url, json=taken, headers={"If-Match": "*"})) == (403, "not_allowed")
+    empty = planned(60)
+    taken = as_sent(manager, empty, org_id=str(elsewhere.id), county_code="140524")
+    assert edit(manager, empty, taken).status_code == 200
+
+
+def test_a_preview_keeps_nothing(as_user, hub, planned, database):
     manager, url = as_user(hub.manager.id), planned(20, SignUpState.CONFIRMED)
     assert look(manager, url, moved(manager, url, 5)).status_code == 200
     with database.reading() as connection:

@@ -38,9 +38,8 @@ from engage.core.schemas import (
 from engage.regions.schemas import DivisionCode, NearPageQuery, PositionIn, PositionOut
 
 _ID: Final = "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"
-MAX_DAYS: Final = (
-    31  # from start to end: so long, and some days before and after, a hub manager sees who signed up
-)
+# From start to end: so long, and some days before and after, a hub manager sees who signed up.
+MAX_DAYS: Final = 31
 MAX_QUESTIONS: Final = 20
 MAX_CHOICES: Final = 20
 _MAX_LIMIT: Final = 100

@@ -185,7 +185,7 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
     ):
         raise ActivityNotEditable
     values = _checked(work, body, activity)
-    keep_window(work, activity, values["starts_at"], values["ends_at"])
+    keep_window(work, activity, values["org_id"], values["starts_at"], values["ends_at"])
     used = is_used(work, activity.id)
     _refuse_losses(activity, values, used=used, may_cut=may_cut)
     before = consequences.concerned(work, activity.id)

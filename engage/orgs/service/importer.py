@@ -168,9 +168,8 @@ def _import_file(session: Session, now: datetime, file: Path, orgs: dict[str, Or
         if written.updated or (written.created and line.division_code):
             changed.append(line)
     session.flush()
-    for line in sorted(
-        changed, key=lambda line: line.number
-    ):  # when all are written: what one line breaks another may mend
+    # When all are written: what one line breaks another may mend.
+    for line in sorted(changed, key=lambda line: line.number):
         if not is_nested(session, orgs[line.external_ref]):
             faults.add(line.number, "division_code", "division_outside")
     faults.refuse()
