@@ -1,6 +1,6 @@
 """Every operation × every role × where the role is held: what the table below says, and nothing else.
 
-The object stands at a township. ``own`` is a role there, ``above`` at its county, ``below`` at one of its branches, ``beside`` at the
+The object stands at a township. ``own`` is a role there, ``above`` at its county, ``root`` at the city, ``below`` at one of its branches, ``beside`` at the
 township next to it, ``county`` in another county; ``expired`` and ``suspended`` are held there and do not count. ``ended`` and
 ``unprivileged`` are held there too, in a session that has ended and in one in which no second factor was shown; in all others one was.
 """
@@ -27,7 +27,8 @@ from engage.identity.models import LoginTicket, PersonStatus
 from engage.orgs.models import Role, RoleInvitation
 
 OPERATIONS = {operation.name: operation for api in APIS for operation in api.operations}
-POSITIONS = ("own", "below", "beside", "above", "county", "expired", "suspended", "ended", "unprivileged")
+POSITIONS = ("own", "below", "beside", "above", "root", "county", "expired", "suspended", "ended", "unprivileged")
+ABOVE = ("above", "root")
 LETTERS = {
     "P": Role.PLATFORM_ADMIN, "O": Role.OFFICER, "A": Role.ANALYST, "S": Role.BRANCH_SECRETARY, "H": Role.HUB_MANAGER,
     "D": Role.DELEGATE, "I": Role.INSPECTOR, "L": Role.AUDITOR,
@@ -81,15 +82,14 @@ STAFF = """
 """
 # Lists of what is the caller's: open to all staff, empty for most.
 OWN_LISTS = ("read_participation", "export_participation", "list_credit_appeals", "list_role_grants", "list_role_invitations")  # fmt: skip
-# About the whole installation, wherever the role is held; officers and secretaries only from the root of a tree.
+# About the whole installation, wherever the role is held.
 WHOLE = {
     "read_county_totals": "POA",
     "export_county_totals": "POA",
-    "read_integrity": "PA",
-    "list_audit_entries": "PL",
-    "export_audit_entries": "PL",
     "create_api_key": "POASH",
 }
+# The same, and only where it is held at the root of the tree.
+ROOT = {"read_integrity": "POAS", "list_audit_entries": "PL", "export_audit_entries": "PL"}
 # Not for staff: the same answer whatever the role. The object is somebody else's where it is hidden.
 HIDDEN = {
     "read_my_sign_up", "accept_offer", "excuse_myself", "read_my_feedback", "read_my_certificate", "download_certificate",
@@ -133,7 +133,7 @@ def _told_for_themselves(operation: Operation, letter: str, position: str) -> st
     if name in HOLDERS:
         return "refused" if position in ("none", "expired") else "yes"
     if name == "read_enclave_application":
-        return "yes" if letter in "POS" and position in ("own", "above") else "hidden"
+        return "yes" if letter in "POS" and position in ("own", *ABOVE) else "hidden"
     if name in OF_A_FACTOR:
         return "unprivileged"
     return "nobody" if name in LOGGED_OUT else "hidden" if name in HIDDEN else "yes"
@@ -148,20 +148,22 @@ def told(operation: Operation, letter: str, position: str) -> str:  # noqa: PLR0
         return "refused"
     if name in OWN_LISTS:
         return "yes"
+    if name in ROOT:
+        return "yes" if letter in ROOT[name] and position == "root" else "refused"
     if name in WHOLE:
         return "yes" if letter in WHOLE[name] else "refused"
     if (
         name == "decide_credit_appeal"
     ):  # the level above decides; whoever meets the people there sees the appeal
-        if letter in "PO" and position == "above":
+        if letter in "PO" and position in ABOVE:
             return "yes"
         return (
             "refused"
-            if position in ("own", "above") and (letter in "POS" or letter + position == "Hown")
+            if position in ("own", *ABOVE) and (letter in "POS" or letter + position == "Hown")
             else "hidden"
         )
     letters, others = TABLE[name]
-    reaches = ("own",) if letter == "H" else ("own", "above")
+    reaches = ("own",) if letter == "H" else ("own", *ABOVE)
     return "yes" if letter in letters and position in reaches else others
 
 
@@ -177,7 +179,14 @@ def _build(make: Factory) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
     root = make.org(division_code="140500")
     county, other = make.org(root), make.org(root)
     town, beside = make.org(county), make.org(county)
-    nodes = {"own": town, "below": make.org(town), "beside": beside, "above": county, "county": other}
+    nodes = {
+        "own": town,
+        "below": make.org(town),
+        "beside": beside,
+        "above": county,
+        "root": root,
+        "county": other,
+    }
     hubs = {position: make.hub(node) for position, node in nodes.items()}
     hub, project = hubs["own"], make.project(town)
     activity = make.activity(town, hub, project_id=project.id)
@@ -268,7 +277,8 @@ def _request(operation: Operation, ids: dict[str, Any]) -> dict[str, Any]:
         if {"role", "hub_id"} <= body.keys():
             body["hub_id"] = None
     if operation.name == "change_org":
-        body |= {"parent_id": str(ids["above"])}  # as it is: moving it takes a role there too
+        # As they are: moving it takes a role there too, and so does another division.
+        body |= {"parent_id": str(ids["above"]), "division_code": ids["code"]}
     if operation.name in ("create_activity", "edit_activity"):
         body = ids["activity_body"]
     if operation.name == "preview_change":
@@ -283,7 +293,7 @@ def _request(operation: Operation, ids: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_operation_of_staff_is_in_the_table():
     staff = {name for name, operation in OPERATIONS.items() if operation.access.name == "staff"}
-    assert staff == {*TABLE, *OWN_LISTS, *WHOLE, "decide_credit_appeal"}
+    assert staff == {*TABLE, *OWN_LISTS, *WHOLE, *ROOT, "decide_credit_appeal"}
     assert set(OPERATIONS) >= HIDDEN | OF_A_FACTOR
 
 

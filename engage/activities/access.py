@@ -9,7 +9,15 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, exists, or_, select
 
 from engage.activities.errors import NoSuchActivity, NoSuchAppeal, NoSuchProject
-from engage.activities.models import Activity, ActivityStatus, Audience, CreditAppeal, CreditEntry, Project
+from engage.activities.models import (
+    Activity,
+    ActivityStatus,
+    Audience,
+    CreditAppeal,
+    CreditEntry,
+    Project,
+    SignUp,
+)
 from engage.core.errors import NotAllowed
 from engage.hubs.models import Hub, HubStatus
 from engage.orgs.access import Permission, Place, define_place, not_allowed, permitted
@@ -92,6 +100,21 @@ def activity_to_manage(
     if not allowed:
         raise NotAllowed
     return activity
+
+
+def how_people_are_read(work: Work, activity_id: UUID) -> tuple[bool, bool]:
+    """Return whether the caller may choose when people are seen, and whether they see them now.
+
+    Whoever sees them at any time may, by the tree; and all may while nobody has signed up.
+    """
+    nobody = ~exists().where(SignUp.activity_id == Activity.id)
+    row = work.session.execute(
+        select(
+            or_(permitted(work, Permission.READ_PEOPLE, Activity.org_id), nobody),
+            manageable(work, Permission.READ_PEOPLE),
+        ).where(Activity.id == activity_id)
+    ).one()
+    return bool(row[0]), bool(row[1])
 
 
 def require_manageable(

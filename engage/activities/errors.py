@@ -28,6 +28,14 @@ class ActivityNotEditable(Conflict):
     )
 
 
+class ActivityTimesHeld(Forbidden):
+    code = "activity_times_held"
+    zh, en = (
+        "已有人报名：站点管理员只能在可以查看报名人员的时段内改时间，且不能改到这一时段之后；请联系团干部。",
+        "People have signed up. A hub manager moves it only while they see who, and not beyond that time: ask an officer.",
+    )
+
+
 class WrongActivityState(Conflict):
     code = "wrong_activity_state"
     zh, en = "活动当前状态不允许此操作。", "The state of the activity does not allow this."
@@ -171,18 +179,12 @@ class Overlaps(Conflict):
 
 class DailyLimitReached(Conflict):
     code = "daily_limit_reached"
-    zh, en = (
-        "该项目每人每天最多报名 {limit} 场。",
-        "This project allows {limit} sign-ups a person and day.",
-    )
+    zh, en = "该项目每人每天最多报名 {limit} 场。", "This project allows {limit} sign-ups a person and day."
 
 
 class WeeklyLimitReached(Conflict):
     code = "weekly_limit_reached"
-    zh, en = (
-        "该项目每人每周最多报名 {limit} 场。",
-        "This project allows {limit} sign-ups a person and week.",
-    )
+    zh, en = "该项目每人每周最多报名 {limit} 场。", "This project allows {limit} sign-ups a person and week."
 
 
 class QueueClosed(Conflict):

@@ -25,10 +25,10 @@ api: Final = Api("审计日志 · Audit log")
 def list_audit_entries(look: Look, query: dict[str, Any]) -> Page:
     """List entries of the audit log, the newest first.
 
-    限审计员和平台管理员。可按操作人、对象、操作、结果、时间、请求编号、来源地址、登录、密钥查找，可组合。`object_id` 同时查对象及对象之内（如活动下的报名）。个人信息和自由文字只注明已变更。刚写入的几秒内 `sealed` 为 false。
+    限在组织树根节点上的审计员和平台管理员。可按操作人、对象、操作、结果、时间、请求编号、来源地址、登录、密钥查找，可组合。`object_id` 同时查对象及对象之内（如活动下的报名）。个人信息和自由文字只注明已变更。刚写入的几秒内 `sealed` 为 false。
     读日志本身也记一条。
 
-    For auditors and platform administrators, by any of the parameters together. `object_id` finds the object and what is inside one, such as a sign-up of an activity. Of personal
+    For auditors and platform administrators at the root of the tree, by any of the parameters together. `object_id` finds the object and what is inside one, such as a sign-up of an activity. Of personal
     data and free texts it only says that they changed. For seconds after it was written an entry has `sealed` false. Reading the log is an
     entry too.
     """

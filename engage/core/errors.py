@@ -104,6 +104,10 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "no_such_division": ("没有这个行政区划。", "There is no such division."),
     "division_retired": ("这个行政区划已撤销。", "This division has been retired."),
+    "division_outside": (
+        "行政区划必须在上级组织的行政区划之内，并包含下级组织的行政区划。",
+        "The division must lie within those of the organisations above, and contain those of the organisations below.",
+    ),
     "wrong_division_level": (
         "行政区划级别不对，应为：{levels}。",
         "Wrong level of division; it must be: {levels}.",

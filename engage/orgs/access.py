@@ -19,7 +19,8 @@ from engage.core.db import UtcDateTime
 from engage.core.errors import Issue, NotAllowed
 from engage.identity.models import Person, PersonStatus
 from engage.orgs.errors import NoSuchOrg
-from engage.orgs.models import Org, OrgPath, Role, RoleGrant
+from engage.orgs.models import ENCLAVE_KIND, Org, OrgPath, Role, RoleGrant
+from engage.regions.models import Division, DivisionLevel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,11 +98,8 @@ PERMISSIONS: Final[dict[Permission, tuple[Holds, ...]]] = {
         _holds(Reach.HUB, Role.HUB_MANAGER),
     ),
     Permission.READ_COUNTY_TOTALS: (_holds(Reach.WHOLE, *_OFFICERS, Role.ANALYST),),
-    Permission.READ_INTEGRITY: (
-        _holds(Reach.WHOLE, Role.PLATFORM_ADMIN, Role.ANALYST),
-        _holds(Reach.ROOT, *_SECRETARIES),
-    ),
-    Permission.READ_AUDIT: (_holds(Reach.WHOLE, Role.PLATFORM_ADMIN, Role.AUDITOR),),
+    Permission.READ_INTEGRITY: (_holds(Reach.ROOT, *_SECRETARIES, Role.ANALYST),),
+    Permission.READ_AUDIT: (_holds(Reach.ROOT, Role.PLATFORM_ADMIN, Role.AUDITOR),),
     Permission.GRANT_ROLES: (_holds(Reach.TREE, *GRANTABLE),),
 }
 
@@ -341,8 +339,39 @@ def org_to_manage(
     return org
 
 
-def is_of_division(look: Context, org_id: UUID, division_code: str) -> bool:
-    """Say whether a node, or one above it, is that of a division: whether the division's committee answers for it."""
-    line = select(OrgPath.ancestor_id).join(Org, Org.id == OrgPath.ancestor_id)
-    line = line.where(OrgPath.descendant_id == org_id, Org.division_code == division_code)
-    return bool(look.db.scalar(select(line.exists())))
+def require_around(work: Work, org: Org) -> None:
+    """Refuse whoever may not say which division a node is of: they manage the nearest above it that has one, or of a tree without any its root.
+
+    Raises:
+        NotAllowed: the caller has no such role there or above.
+
+    """
+    has_one = and_(Org.division_code.is_not(None), Org.kind_code != ENCLAVE_KIND, Org.id != org.id)
+    allowed = (
+        select(permitted(work, Permission.MANAGE_ORG, Org.id))
+        .join(OrgPath, OrgPath.ancestor_id == Org.id)
+        .where(OrgPath.descendant_id == org.id, or_(has_one, Org.parent_id.is_(None)))
+        .order_by(OrgPath.depth)
+        .limit(1)
+    )
+    if not work.session.scalar(allowed):
+        raise NotAllowed
+
+
+def answering_county(org_id: Any) -> ColumnElement[str | None]:
+    """Return the county that answers for a node: that of the uppermost in its line which is a county's. What is said below changes nothing."""
+    node, path = aliased(Org), aliased(OrgPath)
+    return (
+        select(node.division_code)
+        .join(path, path.ancestor_id == node.id)
+        .join(Division, Division.code == node.division_code)
+        .where(path.descendant_id == org_id, Division.level == DivisionLevel.COUNTY)
+        .order_by(path.depth.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def is_of_county(look: Context, org_id: UUID, county_code: str) -> bool:
+    """Say whether a county's committee answers for a node."""
+    return look.db.scalar(select(answering_county(org_id))) == county_code

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from engage.core.db import Base, Entity, Versioned, enum_column
 
+# Enclave branches stand in another city: their division says where, not what they answer for.
+ENCLAVE_KIND = "enclave_branch"
 MAX_LEVELS = 30  # far beyond any real tree; keeps paths, and the answers that carry them, short
 
 

@@ -122,7 +122,10 @@ def read_org(look: Look, org_id: UUID) -> dict[str, Any]:
     location="/orgs/{id}",
 )  # fmt: skip
 def create_org(work: Work, body: dict[str, Any]) -> dict[str, Any]:
-    """Create an organisation below one that the caller manages."""
+    """Create an organisation below one that the caller manages.
+
+    A division lies within those of the organisations above, and is given by whoever manages the nearest of them that has one.
+    """
     return tree.read_org(work, service.create_org(work, body).id)
 
 
@@ -136,7 +139,8 @@ def create_org(work: Work, body: dict[str, Any]) -> dict[str, Any]:
 def change_org(work: Work, org_id: UUID, body: dict[str, Any], version: int | None) -> dict[str, Any]:
     """Change an organisation, move it below another, merge or dissolve it.
 
-    Moving it takes a role on the old and on the new organisation above it.
+    Moving it takes a role on the old and on the new organisation above it. Giving it another division takes one on the nearest organisation
+    above that has a division; the new one lies within those above and contains those below.
     """
     return tree.read_org(work, service.change_org(work, org_id, body, version).id)
 

@@ -197,7 +197,7 @@ class RolesOut(Out):
 
 
 class PersonRefOut(Out):
-    """Somebody by name; null while they have not given one."""
+    """Somebody by name; null while they have not given one, and where the reader has not met them."""
 
     id = Id(required=True, metadata={"example": _ANOTHER_ID})
     name = Text(40, required=True, allow_none=True, metadata={"example": "王磊"})
@@ -222,7 +222,13 @@ class RoleGrantOut(RoleOut):
     """A role that somebody holds, will hold or held; ``ended_at`` is set when it was ended early."""
 
     id = Id(required=True, metadata={"example": _AN_ID})
-    person = Inner(PersonRefOut, required=True)
+    person = Inner(
+        PersonRefOut,
+        required=True,
+        metadata={
+            "description": "本人接受邀请或由运维人员授予的，才有姓名 · the name only where they accepted an invitation, or whoever runs the service gave the role"
+        },
+    )
     granted_by = Inner(
         PersonRefOut,
         required=True,

@@ -35,6 +35,16 @@ def county_of(code: str) -> str | None:
     return None if county.endswith("00") else county
 
 
+def digits_of(code: str) -> str:
+    """Return what every code in a division begins with: a national code has two digits a level, and zeros below."""
+    return code.removesuffix("00").removesuffix("00") if len(code) == COUNTY_CODE_CHARS else code
+
+
+def is_within(code: str, division_code: str) -> bool:
+    """Say whether a code is that of a division or of one below it."""
+    return code.startswith(digits_of(division_code))
+
+
 class Division(Base):
     """One division. A retired one keeps its row, the last year of its code and, where known, what it became."""
 

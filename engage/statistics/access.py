@@ -26,7 +26,7 @@ def require_whole(look: Context) -> None:
     """Refuse a reader of what is about the whole installation, in counts: it is for ops and for whoever answers for all of it.
 
     Raises:
-        NotAllowed: the caller is neither an analyst nor a platform administrator, and reads no figures of a tree from its root.
+        NotAllowed: the caller reads no figures of a tree from its root.
 
     """
     require_everywhere(look, Permission.READ_INTEGRITY)

@@ -119,9 +119,9 @@ def export_county_totals(look: Look, query: dict[str, Any]) -> bytes:
 def read_integrity(look: Look) -> Report:
     """Recount all places and turns from the rows, and read what does not agree.
 
-    应全部为零。限平台管理员，以及在组织树根节点上可查看统计的工作人员。`examples` 是活动编号，至多十个。
+    应全部为零。限在组织树根节点上可查看统计的工作人员。`examples` 是活动编号，至多十个。
 
-    Zero violations are expected. For platform administrators, and for staff who read figures at the root of a tree. `examples` are ids of
+    Zero violations are expected. For staff who read figures at the root of a tree. `examples` are ids of
     activities, ten at most. The same as `engage doctor --invariants`.
     """
     require_whole(look)

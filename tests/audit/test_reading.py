@@ -194,4 +194,8 @@ def test_only_auditors_and_administrators_read_it(make, as_user, log):
         client = as_user(make.staff(role, org=org).id)
         assert client.get(URL).json["code"] == client.get(f"{URL}/export").json["code"] == "not_allowed"
     assert as_user(make.staff(Role.HUB_MANAGER, hub=hub).id).get(URL).status_code == 403
+    part = make.org(org)
+    for role in (Role.PLATFORM_ADMIN, Role.AUDITOR):  # of a part of the tree; the log is about all of it
+        assert as_user(make.staff(role, org=part).id).get(URL).status_code == 403
     assert {entry.result for entry in log()} == {"not_allowed"}
+    assert as_user(make.staff(Role.AUDITOR, org=org).id).get(URL).status_code == 200

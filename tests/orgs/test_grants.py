@@ -72,12 +72,12 @@ def test_nobody_gives_what_is_more_than_they_hold_or_where_they_hold_nothing(cit
 
 
 def test_a_role_that_was_given_works_at_once_and_says_who_gave_it_why(city, make, as_user):
-    person = make.person(name="李晓")
+    person = make.person()
     answer = _give(as_user(city.officer.id), person, "hub_manager", hub=city.hub)
     assert answer.json | {"id": 0, "starts_at": 0} == {
         "id": 0,
         "role": "hub_manager",
-        "person": {"id": str(person.id), "name": "李晓"},
+        "person": {"id": str(person.id), "name": None},
         "org": None,
         "hub": {"id": str(city.hub.id), "name": city.hub.name},
         "starts_at": 0,
@@ -89,6 +89,28 @@ def test_a_role_that_was_given_works_at_once_and_says_who_gave_it_why(city, make
     }
     assert as_user(city.officer.id).get(answer.headers["Location"]).json == answer.json
     assert [item["role"] for item in as_user(person.id).get("/v1/me/roles").json["items"]] == ["hub_manager"]
+
+
+def test_giving_a_role_to_an_id_does_not_tell_whose_it_is(city, make, as_user):
+    officer, admin = as_user(city.officer.id), as_user(city.admin.id)
+    person = make.person(name="陵川某人", hometown_code="140524")
+    given = _give(officer, person, "delegate", org=city.town).json
+    url = f"/v1/role-grants/{given['id']}"
+    for reader in (officer, admin):
+        listed = [item for item in reader.get("/v1/role-grants").json["items"] if item["id"] == given["id"]]
+        assert [item["person"] for item in (given, *listed, reader.get(url).json)] == [
+            {"id": str(person.id), "name": None}
+        ] * 3
+    assert as_user(person.id).get(url).json["person"]["name"] == "陵川某人"
+    assert _end(officer, given["id"]).json["person"]["name"] is None
+    # Who accepts an invitation says who they are by it, on that grant.
+    accepted = _accept(as_user(person.id), _invite(officer, org_id=str(city.town.id)).json).json
+    assert accepted["person"]["name"] == "陵川某人"
+    assert officer.get(f"/v1/role-grants/{accepted['id']}").json["person"]["name"] == "陵川某人"
+    assert officer.get(url).json["person"]["name"] is None
+    # Whom the command line gave a role is known to those who see it.
+    shown = officer.get("/v1/role-grants?role=hub_manager").json["items"]
+    assert [item["person"]["name"] for item in shown] == [city.manager.name]
 
 
 def test_what_cannot_be_given_is_refused(city, make, as_user, database):

@@ -287,3 +287,30 @@ def test_bytes_of_no_known_encoding_are_refused(run, tmp_path):
     with pytest.raises(InvalidInput) as refusal:
         run(file)
     assert refusal.value.issues[0].code == "bad_characters"
+
+
+def test_a_division_outside_the_one_above_is_a_wrong_line(run, read, database, csv_file):
+    file = csv_file(
+        "石字岭村团支部,团支部,ops:2,ops:1,140581203,",
+        "崇文镇团总支,general_branch,division:140524100,ops:2,,",
+        "陵川驻太原团支部,飞地团组织,division:140524,ops:3,140100,",
+        "城区团总支,general_branch,division:140502,ops:4,140524,",
+    )
+    with pytest.raises(InvalidInput) as refused:
+        run(file)
+    assert [(issue.pointer, issue.code) for issue in refused.value.issues] == [
+        ("/2/division_code", "division_outside"),
+        ("/5/division_code", "division_outside"),
+    ]
+    assert count(database) == 0
+
+
+def test_divisions_are_compared_when_all_lines_are_written(run, read, csv_file):
+    """A file may move a node with all below it from one county to another, whatever stands first."""
+    lines = ("片区团总支,general_branch,division:{0},ops:1,{0},", "团支部,团支部,ops:1,ops:2,{0},")
+    run(csv_file(*(line.format("140524100") for line in lines)))
+    assert run(csv_file(*(line.format("140581203") for line in lines))).updated == 2
+    assert read("ops:2")[0].division_code == "140581203"
+    with pytest.raises(InvalidInput):
+        run(csv_file(lines[0].format("140524100")))
+    assert read("ops:1")[0].division_code == "140581203"

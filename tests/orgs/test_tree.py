@@ -501,11 +501,14 @@ def test_of_two_edits_at_once_on_one_copy_one_is_refused(as_user, tree, client):
 # Moving
 
 
+def to_gaoping(tree):
+    """Below 高平, and no longer of a division of 陵川."""
+    return as_it_is(tree.township, parent_id=str(tree.gaoping.id), division_code=None)
+
+
 def test_a_moved_node_takes_all_below_it_along(as_user, tree, make, closure, client):
-    branch = make.org(make.org(tree.township))
-    answer = put(
-        as_user(tree.city_officer.id), tree.township, as_it_is(tree.township, parent_id=str(tree.gaoping.id))
-    )
+    branch = make.org(make.org(tree.township, division_code=None), division_code=None)
+    answer = put(as_user(tree.city_officer.id), tree.township, to_gaoping(tree))
     assert answer.status_code == 200, answer.json
     assert [step["id"] for step in answer.json["path"]] == [
         str(org.id) for org in (tree.city, tree.gaoping, tree.township)
@@ -520,20 +523,19 @@ def test_roles_follow_a_move(as_user, tree, make):
     gaoping_officer = make.staff(Role.OFFICER, org=tree.gaoping)
     below = body(parent_id=str(tree.township.id))
     assert as_user(gaoping_officer.id).post("/v1/orgs", json=below).status_code == 403
-    put(as_user(tree.city_officer.id), tree.township, as_it_is(tree.township, parent_id=str(tree.gaoping.id)))
+    put(as_user(tree.city_officer.id), tree.township, to_gaoping(tree))
     assert as_user(gaoping_officer.id).post("/v1/orgs", json=below).status_code == 201
     assert as_user(tree.officer.id).post("/v1/orgs", json=below).status_code == 403
 
 
 def test_a_move_takes_a_role_on_both_sides(as_user, tree, make, closure):
-    to_gaoping = as_it_is(tree.township, parent_id=str(tree.gaoping.id))
     own_and_new = make.staff(Role.OFFICER, org=tree.township)
     make.grant(own_and_new, Role.OFFICER, org=tree.gaoping)
     for person in (tree.officer, own_and_new, make.staff(Role.OFFICER, org=tree.gaoping)):
-        assert put(as_user(person.id), tree.township, to_gaoping).status_code == 403
+        assert put(as_user(person.id), tree.township, to_gaoping(tree)).status_code == 403
     before = closure()
     make.grant(tree.officer, Role.OFFICER, org=tree.gaoping)
-    assert put(as_user(tree.officer.id), tree.township, to_gaoping).status_code == 200
+    assert put(as_user(tree.officer.id), tree.township, to_gaoping(tree)).status_code == 200
     assert closure() != before
 
 
@@ -548,7 +550,7 @@ def test_nothing_is_moved_below_itself(as_user, tree, closure):
 
 def test_a_move_below_what_is_closed_or_unknown_is_refused(as_user, tree, make):
     mine = as_user(tree.city_officer.id)
-    closed = make.org(tree.city, status=OrgStatus.DISSOLVED)
+    closed = make.org(tree.city, division_code=None, status=OrgStatus.DISSOLVED)
     assert (
         put(mine, tree.township, as_it_is(tree.township, parent_id=str(closed.id))).json["code"]
         == "org_not_active"

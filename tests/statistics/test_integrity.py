@@ -289,8 +289,9 @@ def test_a_violation_is_told_with_its_activity(make, as_user, frozen, database):
         (Role.OFFICER, True, 200),
         (Role.ANALYST, True, 200),
         (Role.OFFICER, False, 403),
-        (Role.ANALYST, False, 200),
-        (Role.PLATFORM_ADMIN, False, 200),
+        (Role.ANALYST, False, 403),
+        (Role.PLATFORM_ADMIN, True, 200),
+        (Role.PLATFORM_ADMIN, False, 403),
     ],
 )
 def test_ops_and_who_answers_for_all_of_it_read_it(make, as_user, frozen, role, at_root, status):

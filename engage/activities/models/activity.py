@@ -105,6 +105,7 @@ class Activity(Entity, Versioned):
         "hub_id",
         "starts_at",
         "ends_at",
+        "first_ends_at",
         "sign_up_opens_at",
         "sign_up_closes_at",
         "capacity",
@@ -169,6 +170,8 @@ class Activity(Entity, Versioned):
     county_code: Mapped[str] = mapped_column(ForeignKey("division.code"))
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
+    # Before a hub manager first moved it while people had signed up; NULL where none did, or an officer has moved it since.
+    first_ends_at: Mapped[datetime | None]
     sign_up_opens_at: Mapped[datetime]
     sign_up_closes_at: Mapped[datetime]
     capacity: Mapped[int]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engage.activities.errors import (
     ActivityNotEditable,
     ActivityNotOver,
+    ActivityTimesHeld,
     AdmissionFrozen,
     CapacityBelowPresent,
     CapacityBelowTaken,
@@ -94,8 +95,8 @@ def create_activity(work: Work, body: dict[str, Any]) -> dict[str, Any]:
 @api.operation(
     "PUT", "/activities/{activity_id}", access=staff, zh="修改活动", body=ActivityIn, returns=ActivityOut,
     refuses=[
-        NoSuchActivity, NoSuchOrg, NotAllowed, ActivityNotEditable, QuestionsFrozen, AdmissionFrozen, CapacityBelowTaken,
-        CapacityBelowPresent, WaitlistBelowWaiting, *_UNSEEN,
+        NoSuchActivity, NoSuchOrg, NotAllowed, ActivityTimesHeld, ActivityNotEditable, QuestionsFrozen, AdmissionFrozen,
+        CapacityBelowTaken, CapacityBelowPresent, WaitlistBelowWaiting, *_UNSEEN,
     ],
     if_match=True, cache=NO_STORE,
 )  # fmt: skip
@@ -105,7 +106,8 @@ def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: 
     已有人报名时，减少名额到已占用数以下或变更时间、地点，须先调用 `change-preview`，再以其 ETag 作为 `If-Match` 提交；受影响的人会收到消息。
 
     Once somebody has signed up, fewer places than are taken and another time or place need the ETag of `change-preview` in
-    `If-Match`; everybody concerned is told.
+    `If-Match`; everybody concerned is told. A hub manager then changes the times only while they see who signed up, and to no end after the time in
+    which they were to see them; officers and secretaries change them as they like.
     """
     return service.edit_activity(work, activity_id, body, version)
 
@@ -113,8 +115,8 @@ def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: 
 @api.operation(
     "POST", "/activities/{activity_id}/change-preview", access=staff, zh="预览变更的影响", body=ChangeIn, returns=ChangePreviewOut,
     refuses=[
-        NoSuchActivity, NoSuchOrg, NotAllowed, ActivityNotEditable, WrongActivityState, QuestionsFrozen, AdmissionFrozen,
-        CapacityBelowPresent, WaitlistBelowWaiting,
+        NoSuchActivity, NoSuchOrg, NotAllowed, ActivityTimesHeld, ActivityNotEditable, WrongActivityState, QuestionsFrozen,
+        AdmissionFrozen, CapacityBelowPresent, WaitlistBelowWaiting,
     ],
     tag_from="preview",
 )  # fmt: skip

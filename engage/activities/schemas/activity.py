@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Final
 
 from marshmallow import validates_schema
@@ -37,6 +38,8 @@ from engage.core.schemas import (
 from engage.regions.schemas import DivisionCode, NearPageQuery, PositionIn, PositionOut
 
 _ID: Final = "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"
+# From start to end: so long, and some days before and after, a hub manager sees who signed up.
+MAX_DAYS: Final = 31
 MAX_QUESTIONS: Final = 20
 MAX_CHOICES: Final = 20
 _MAX_LIMIT: Final = 100
@@ -192,6 +195,8 @@ class ActivityIn(In):
     @validates_schema
     def _in_order(self, data: dict[str, Any], **_: Any) -> None:
         ordered(data, "starts_at", "ends_at")
+        if data["ends_at"] - data["starts_at"] > timedelta(days=MAX_DAYS):
+            raise invalid("range_too_wide", "ends_at", max=MAX_DAYS)
         ordered(data, "sign_up_opens_at", "sign_up_closes_at")
         if data["sign_up_closes_at"] > data["ends_at"]:
             raise invalid("bad_order", "sign_up_closes_at", first="sign_up_closes_at", second="ends_at")

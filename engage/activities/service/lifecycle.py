@@ -25,7 +25,7 @@ from engage.activities.service import admission, consequences, hours, transition
 from engage.activities.service.cuts import take_back
 from engage.activities.service.filling import renew_offers
 from engage.activities.service.lottery import set_lottery
-from engage.activities.service.moves import follow_start, let_leave_free
+from engage.activities.service.moves import follow_start, keep_window, let_leave_free
 from engage.activities.service.terms import is_used, set_pools, terms_of
 from engage.core.errors import InvalidInput, Issue, NotAllowed
 from engage.messages import service as messages
@@ -103,11 +103,7 @@ def _owner(work: Work, body: dict[str, Any], before: Activity | None, issues: li
     if (
         before is not None
         and before.hub_id
-        and (body["hub_id"], body["org_id"] or before.org_id)
-        == (
-            before.hub_id,
-            before.org_id,
-        )
+        and (body["hub_id"], body["org_id"] or before.org_id) == (before.hub_id, before.org_id)
     ):
         return {"org_id": before.org_id, "county_code": body["county_code"] or before.county_code}
     hub = hub_for_activities(work, body["hub_id"]) if body["hub_id"] else None
@@ -157,6 +153,7 @@ def edit_activity(work: Work, activity_id: UUID, body: dict[str, Any], version: 
         VersionConflict: somebody was faster.
         PreviewRequired, PreviewOutdated: what it means for people was not seen, or has changed since.
         ActivityNotEditable: over, cancelled or summarised.
+        ActivityTimesHeld: not the caller's to move so far, or at all by now.
         QuestionsFrozen, AdmissionFrozen, CapacityBelowTaken, CapacityBelowPresent, WaitlistBelowWaiting: would take something
             from people who signed up.
         InvalidInput: project, hub or counties that cannot be used.
@@ -177,6 +174,7 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
 
     Raises:
         ActivityNotEditable: over, cancelled or summarised.
+        ActivityTimesHeld: not the caller's to move so far, or at all by now.
         QuestionsFrozen, AdmissionFrozen, CapacityBelowTaken, CapacityBelowPresent, WaitlistBelowWaiting: would take something
             from people who signed up, ``may_cut`` or not.
         InvalidInput: project, hub or counties that cannot be used.
@@ -187,6 +185,7 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
     ):
         raise ActivityNotEditable
     values = _checked(work, body, activity)
+    keep_window(work, activity, values["org_id"], values["starts_at"], values["ends_at"])
     used = is_used(work, activity.id)
     _refuse_losses(activity, values, used=used, may_cut=may_cut)
     before = consequences.concerned(work, activity.id)

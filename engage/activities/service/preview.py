@@ -29,6 +29,7 @@ def preview_change(work: Work, activity_id: UUID, change: dict[str, Any]) -> dic
     Raises:
         NoSuchActivity, NoSuchOrg, NotAllowed: not the caller's to manage.
         ActivityNotEditable: over, cancelled or summarised.
+        ActivityTimesHeld: not the caller's to move so far, or at all by now.
         QuestionsFrozen, AdmissionFrozen, CapacityBelowPresent, WaitlistBelowWaiting: it could not be made at all.
         InvalidInput: project, hub or counties that cannot be used.
 

@@ -18,9 +18,9 @@ from engage.enclaves.models import (
 from engage.enclaves.queries import read_branch
 from engage.messages.models import MessageKind
 from engage.messages.service import enqueue_all
-from engage.orgs.access import Permission, is_of_division, org_to_manage
+from engage.orgs.access import Permission, is_of_county, org_to_manage
 from engage.orgs.errors import OrgNotActive
-from engage.orgs.models import Org, OrgStatus
+from engage.orgs.models import ENCLAVE_KIND, Org, OrgStatus
 from engage.orgs.service import place
 from engage.regions.models import DivisionLevel, county_of
 from engage.regions.queries import current_codes
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from engage.core.db import Work
 
-KIND: Final = "enclave_branch"
 # Cities that are provinces: Beijing, Tianjin, Shanghai, Chongqing, Hong Kong, Macao.
 _CITY_PROVINCES: Final = frozenset({"11", "12", "31", "50", "81", "82"})
 _UNDER_PROVINCE: Final = "90"  # third and fourth digit of counties that a province itself governs
@@ -55,7 +54,9 @@ def create_branch(work: Work, body: dict[str, Any]) -> dict[str, Any]:
     issues = _bad_city(work, body["host_city_code"]) + _bad_county(work, parent, body["home_county_code"])
     if issues:
         raise InvalidInput(*issues)
-    org = Org(name=body["name"], kind_code=KIND, division_code=body["host_city_code"], created_at=work.now)
+    org = Org(
+        name=body["name"], kind_code=ENCLAVE_KIND, division_code=body["host_city_code"], created_at=work.now
+    )
     place(work.session, org, parent)
     branch = EnclaveBranch(
         id=org.id,
@@ -99,6 +100,7 @@ def _name_node(org: Org, body: dict[str, Any]) -> None:
     is_dissolved = body["status"] is EnclaveStatus.DISSOLVED
     values = {
         "name": body["name"],
+        "kind_code": ENCLAVE_KIND,
         "division_code": body["host_city_code"],
         "status": OrgStatus.DISSOLVED if is_dissolved else OrgStatus.ACTIVE,
     }
@@ -168,6 +170,6 @@ def _bad_county(work: Work, parent: Org, code: str) -> list[Issue]:
     if county_of(code) != code:
         return [Issue("/home_county_code", "wrong_division_level", {"levels": DivisionLevel.COUNTY})]
     # The officers of the home county decide who joins: the branch must stand below their committee.
-    if not is_of_division(work, parent.id, code):
+    if not is_of_county(work, parent.id, code):
         return [Issue("/home_county_code", "no_such_object")]
     return []

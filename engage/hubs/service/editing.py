@@ -11,7 +11,7 @@ from engage.hubs.access import hub_to_manage
 from engage.hubs.models import Hub, HubKind
 from engage.hubs.queries import read_hub
 from engage.hubs.service.places import misplaced, plain_columns
-from engage.orgs.access import is_of_division, org_to_manage
+from engage.orgs.access import is_of_county, org_to_manage
 from engage.orgs.errors import OrgNotActive
 from engage.orgs.models import OrgStatus
 from engage.regions.models import county_of
@@ -92,11 +92,6 @@ def _bad_place(work: Work, body: dict[str, Any]) -> list[Issue]:
     if issues:
         return issues
     issue = misplaced(stands, home)
-    if (
-        issue is None
-        and home
-        and home != county_of(stands)
-        and not is_of_division(work, body["org_id"], home)
-    ):
+    if issue is None and home and home != county_of(stands) and not is_of_county(work, body["org_id"], home):
         issue = Issue("/county_code", "no_such_object")
     return [issue] if issue else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import case, exists, or_, select
 from sqlalchemy.orm import aliased
 
 from engage.core.paging import Page, Pager, beyond
@@ -60,13 +60,19 @@ def visible_grants(look: Context) -> ColumnElement[bool]:
     return or_(RoleGrant.person_id == look.actor.id, permitted(look, Permission.GRANT_ROLES, grant_node()))
 
 
-def _grants() -> Select[Any]:
+def _may_read_name(look: Context) -> ColumnElement[bool]:
+    """Return the condition that a grant tells its holder's name: it must not be had by giving a role to any id."""
+    accepted = exists().where(RoleInvitation.grant_id == RoleGrant.id)
+    return or_(accepted, RoleGrant.granted_by.is_(None), RoleGrant.person_id == look.actor.id)
+
+
+def _grants(look: Context) -> Select[Any]:
     return (
         select(
             RoleGrant.id,
             RoleGrant.role,
             RoleGrant.person_id,
-            Person.name.label("person_name"),
+            case((_may_read_name(look), Person.name)).label("person_name"),
             RoleGrant.org_id,
             Org.name.label("org_name"),
             RoleGrant.hub_id,
@@ -106,7 +112,7 @@ def list_grants(look: Context, query: dict[str, Any]) -> Page:
     pager = Pager(look.settings, "role-grants", query)
     soon = query["ends_within_days"]
     keys: list[Any] = [RoleGrant.id] if soon is None else [RoleGrant.ends_at, RoleGrant.id]
-    statement = _grants().where(
+    statement = _grants(look).where(
         permitted(look, Permission.GRANT_ROLES, grant_node()),
         RoleGrant.ended_at.is_(None),
         or_(RoleGrant.ends_at.is_(None), RoleGrant.ends_at > look.now),
@@ -135,7 +141,7 @@ def read_grant(look: Context, grant_id: UUID) -> dict[str, Any]:
         NoSuchRoleGrant: there is none that the caller may see.
 
     """
-    row = look.db.execute(_grants().where(RoleGrant.id == grant_id, visible_grants(look))).one_or_none()
+    row = look.db.execute(_grants(look).where(RoleGrant.id == grant_id, visible_grants(look))).one_or_none()
     if row is None:
         raise NoSuchRoleGrant
     return _grant(row)

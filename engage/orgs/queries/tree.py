@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 from engage.core.paging import Page, Pager, beyond
 from engage.orgs.errors import NoSuchCluster, NoSuchOrg
 from engage.orgs.models import Cluster, ClusterMember, Org, OrgKind, OrgPath, OrgStatus
+from engage.regions.models import digits_of
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -58,9 +59,7 @@ def list_kinds(look: Context) -> list[Any]:
 
 def in_division(division_code: InstrumentedAttribute[Any], code: str) -> ColumnElement[bool]:
     """Return the condition that a column holds a division's code or that of one below it."""
-    prefix = code
-    if len(code) == 6:  # noqa: PLR2004 - national codes: two digits a level
-        prefix = code.removesuffix("00").removesuffix("00")
+    prefix = digits_of(code)
     # A range of digits, not LIKE: it uses the index whatever the database's collation.
     return and_(division_code >= prefix, division_code < str(int(prefix) + 1))
 

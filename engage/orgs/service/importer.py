@@ -13,7 +13,8 @@ from sqlalchemy import or_, select
 from engage.core.errors import InvalidInput, Issue
 from engage.core.imports import ImportReport, data_rows, read_rows, upsert
 from engage.orgs.errors import NoSuchOrg, OrgBelowItself, OrgTooDeep
-from engage.orgs.models import Cluster, ClusterKind, ClusterMember, Org, OrgKind
+from engage.orgs.models import ENCLAVE_KIND, Cluster, ClusterKind, ClusterMember, Org, OrgKind
+from engage.orgs.service.divisions import is_nested
 from engage.orgs.service.tree import place
 from engage.regions.errors import NoSuchDivision
 from engage.regions.models import Division, DivisionLevel
@@ -37,7 +38,7 @@ _DEMO_KINDS: Final = {
     "团属社团": "league_club",
     "联合村级团工委": "joint_village_committee",
     "青年学院": "youth_college",
-    "飞地团组织": "enclave_branch",
+    "飞地团组织": ENCLAVE_KIND,
 }
 _DEMO_CLUSTERS: Final = "大团建联合体"
 _PARTNERS_IN_CLUSTER: Final = ("work_committee", "new_sector_committee")
@@ -155,14 +156,23 @@ def _import_file(session: Session, now: datetime, file: Path, orgs: dict[str, Or
     faults = _Faults()
     lines = _checked(session, read_rows(file, COLUMNS), orgs.keys(), faults)
     faults.refuse()
-    report = ImportReport()
+    report, changed = ImportReport(), []
     for line in _parents_first(lines, faults):
         try:
-            report += _write(session, now, line, orgs)
+            written = _write(session, now, line, orgs)
         except OrgBelowItself:
             raise InvalidInput(Issue(f"/{line.number}/parent_ref", "circular")) from None
         except OrgTooDeep:
             raise InvalidInput(Issue(f"/{line.number}/parent_ref", "too_deep")) from None
+        report += written
+        if written.updated or (written.created and line.division_code):
+            changed.append(line)
+    session.flush()
+    # When all are written: what one line breaks another may mend.
+    for line in sorted(changed, key=lambda line: line.number):
+        if not is_nested(session, orgs[line.external_ref]):
+            faults.add(line.number, "division_code", "division_outside")
+    faults.refuse()
     return report
 
 

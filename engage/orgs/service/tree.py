@@ -8,7 +8,7 @@ from sqlalchemy import Uuid, delete, exists, func, insert, inspect, literal, sel
 from sqlalchemy.orm import aliased
 
 from engage.core.errors import InvalidInput, Issue
-from engage.orgs.access import org_to_manage
+from engage.orgs.access import org_to_manage, require_around
 from engage.orgs.errors import (
     NoSuchOrgKind,
     OrgBelowItself,
@@ -17,7 +17,7 @@ from engage.orgs.errors import (
     OrgTooDeep,
 )
 from engage.orgs.models import MAX_LEVELS, Cluster, ClusterMember, Org, OrgKind, OrgPath, OrgStatus
-from engage.regions.queries import current_codes
+from engage.orgs.service.divisions import refuse_misfit, set_division
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -36,11 +36,11 @@ def create_org(work: Work, body: dict[str, Any]) -> Org:
 
     Raises:
         NoSuchOrg: there is no such parent.
-        NotAllowed: the caller does not manage it.
+        NotAllowed: the caller does not manage it, or for a division the nearest node above that has one.
         OrgNotActive: the parent is merged or dissolved.
         NoSuchOrgKind: there is no such kind.
         OrgTooDeep: the tree would have too many levels.
-        InvalidInput: a division or cluster does not exist.
+        InvalidInput: a division or cluster does not exist, or the division lies outside those above.
 
     """
     parent = org_to_manage(work, body["parent_id"])
@@ -48,11 +48,14 @@ def create_org(work: Work, body: dict[str, Any]) -> Org:
     org = Org(
         name=body["name"],
         kind_code=_kind(work, body["kind"]),
-        division_code=_division(work, body["division_code"]),
         established_on=body["established_on"],
         created_at=work.now,
     )
+    set_division(work, org, body["division_code"])
     place(work.session, org, parent)
+    if org.division_code is not None:
+        require_around(work, org)
+        refuse_misfit(work, org, exempt=False)
     _set_clusters(work, org, body["cluster_ids"])
     return org
 
@@ -68,26 +71,30 @@ def change_org(work: Work, org_id: UUID, body: dict[str, Any], version: int | No
 
     Raises:
         NoSuchOrg: there is no such node or new parent.
-        NotAllowed: the caller does not manage the node, or for a move its old and its new parent.
+        NotAllowed: the caller does not manage the node, for a move its old and its new parent, or for another division the nearest
+            node above that has one.
         VersionConflict: somebody changed it meanwhile.
         OrgNotActive: it would be active below a node that is not.
         OrgHasChildren: it would be closed above nodes that are active.
         OrgBelowItself: it would stand below itself.
         NoSuchOrgKind: there is no such kind.
         OrgTooDeep: the tree would have too many levels.
-        InvalidInput: a division or cluster does not exist, or only one of the old and new parent is null.
+        InvalidInput: a division or cluster does not exist, the division does not fit those above and below, or only one of the old
+            and new parent is null.
 
     """
     org = org_to_manage(work, org_id, lock=True)
     org.accept_version(version)
+    kind, division, parent_id = org.kind_code, org.division_code, org.parent_id
     org.name = body["name"]
     org.kind_code = _kind(work, body["kind"])
     if body["division_code"] != org.division_code:
-        org.division_code = _division(work, body["division_code"])
+        set_division(work, org, body["division_code"])
     org.established_on = body["established_on"]
     org.status = body["status"]
-    if body["parent_id"] != org.parent_id:
+    if body["parent_id"] != parent_id:
         _move(work, org, body["parent_id"])
+    _check_division(work, org, kind, division, parent_id)
     _check_status(work, org)
     _set_clusters(work, org, body["cluster_ids"])
     return org
@@ -99,6 +106,18 @@ def _move(work: Work, org: Org, parent_id: UUID | None) -> None:
     # Both sides decide: an officer of the node alone can neither leave the superior nor choose another.
     org_to_manage(work, org.parent_id)
     place(work.session, org, org_to_manage(work, parent_id))
+
+
+def _check_division(work: Work, org: Org, kind: str, division: str | None, parent_id: UUID | None) -> None:
+    """Hold the tree while a change of what a node was is compared with it."""
+    is_stated = (org.kind_code, org.division_code) != (kind, division)
+    if not is_stated and org.parent_id == parent_id:
+        return
+    work.session.flush()
+    _hold_tree(work.session, exclusive=True)
+    if org.division_code != division:
+        require_around(work, org)
+    refuse_misfit(work, org, exempt=not is_stated)
 
 
 def _check_status(work: Work, org: Org) -> None:
@@ -122,19 +141,6 @@ def _kind(work: Work, code: str) -> str:
     if work.session.get(OrgKind, code) is None:
         raise NoSuchOrgKind
     return code
-
-
-def _division(work: Work, code: str | None) -> str | None:
-    """Return the code that is in use today for a code that may be retired."""
-    if code is None:
-        return None
-    resolved = current_codes(work, {code})
-    if code not in resolved:
-        raise InvalidInput(Issue("/division_code", "no_such_division"))
-    today = resolved[code]
-    if today is None:
-        raise InvalidInput(Issue("/division_code", "division_retired"))
-    return today[0]
 
 
 def _set_clusters(work: Work, org: Org, cluster_ids: list[UUID]) -> None:

@@ -16,8 +16,8 @@ from engage.activities.models import Activity
 from engage.core.clock import SHANGHAI, day_start, shanghai_day
 from engage.core.errors import InvalidInput, Issue, Language
 from engage.core.sheets import as_csv
-from engage.orgs.models import Org, OrgPath
-from engage.regions.models import Division, DivisionLevel
+from engage.orgs.access import answering_county
+from engage.regions.models import Division
 from engage.statistics.access import countable
 from engage.statistics.models import SETTLED_AFTER, SMALL_CELL
 from engage.statistics.queries.participation import COUNTED, RATE_DECIMALS, persons_of
@@ -198,21 +198,11 @@ def _how_many(persons: CTE, name: str) -> Any:
 
 
 def _counted(look: Context, first: date, last: date) -> CTE:
-    """Return a row for each activity of the month, with the county that answers for it: the uppermost in its line of the tree."""
-    county = (
-        select(Org.division_code)
-        .join(OrgPath, OrgPath.ancestor_id == Org.id)
-        .join(Division, Division.code == Org.division_code)
-        .where(OrgPath.descendant_id == Activity.org_id, Division.level == DivisionLevel.COUNTY)
-        .order_by(OrgPath.depth.desc())
-        .limit(1)
-        .correlate(Activity)
-        .scalar_subquery()
-    )
+    """Return a row for each activity of the month, with the county that answers for it."""
     return (
         select(
             Activity.id,
-            county.label("key"),
+            answering_county(Activity.org_id).label("key"),
             Activity.status,
             Activity.starts_at,
             Activity.ends_at,
