@@ -49,6 +49,10 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "too_small": ("不能小于 {min}。", "This must not be less than {min}."),
     "too_large": ("不能大于 {max}。", "This must not be greater than {max}."),
     "bad_characters": ("含有不允许的字符。", "This contains characters that are not allowed."),
+    "not_digits": (
+        "应为数字，中间可以有空格、逗号或横线。",
+        "This must be digits, with spaces, commas or dashes between them at most.",
+    ),
     "bad_format": ("格式不对。", "This has the wrong format."),
     "not_unique": ("有重复。", "There are duplicates."),
     "bad_order": (

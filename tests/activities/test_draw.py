@@ -20,8 +20,11 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from engage.activities.models import Activity, ActivityStatus, LotteryDraw, SignUp, SignUpState
+from engage.activities.schemas.draw import DrawIn
 from engage.activities.service import drawing
+from engage.activities.service.draw import Entry, in_order
 from engage.activities.service.drawing import close_entries_due, draw_due, settle_due
+from engage.core.db import Nobody, Work
 from engage.messages.models import OutboxEntry
 from engage.orgs.models import Role
 
@@ -271,7 +274,7 @@ def test_staff_draw_with_the_public_number_and_never_twice(hall, client, databas
     key = {"Idempotency-Key": "draw"}
     held = hall.officer.post(f"{url}/draw", json={"public_value": "3 1 7"}, headers=key)
     assert held.status_code == 200
-    assert (held.json["state"], held.json["public_value"]) == ("drawn", "3 1 7")
+    assert (held.json["state"], held.json["public_value"]) == ("drawn", "317"), "its digits"
     again = hall.officer.post(f"{url}/draw", json={"public_value": "3 1 7"}, headers=key)
     assert again.get_data() == held.get_data(), "a lost answer can be asked for again"
     answer = client.get(f"{url}/draw").json
@@ -279,6 +282,66 @@ def test_staff_draw_with_the_public_number_and_never_twice(hall, client, databas
     refused({"public_value": "9 9 9"}, 409, "already_drawn")
     assert client.get(f"{url}/draw").json == answer
     assert check(answer) == (0, "OK")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["317", " 3 1 7 ", "３１７", "3-1-7", "3，1，7", "3、1、7", "3\u30001\u30007", "3+1|7", "③①⑦", "3−1–7"],
+)
+def test_however_the_public_number_is_typed_it_is_the_same(typed):
+    assert DrawIn().load({"public_value": typed}) == {"public_value": "317"}
+
+
+def test_the_zeros_of_a_public_number_count():
+    assert DrawIn().load({"public_value": "03 11 07"}) == {"public_value": "031107"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("", "too_short"), ("  ", "too_short"), ("- -", "not_digits"), ("三一七", "not_digits"), ("3 1 x", "not_digits"),
+        ("٣١٧", "not_digits"), ("3\u200b17", "not_digits"), ("3 1 7 号", "not_digits"), ("㉜" * 51, "too_long"), (317, "not_text"),
+    ],
+)  # fmt: skip
+def test_a_public_number_of_anything_else_is_refused(hall, frozen, typed, code):
+    url = hall.open(lottery={"public_source": SOURCE})
+    hall.close()
+    frozen.move(hours=2)
+    answer = hall.officer.post(f"{url}/draw", json={"public_value": typed})
+    assert answer.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in answer.json["errors"]] == [("/public_value", code)]
+
+
+def test_a_public_number_in_other_form_does_not_steer_the_draw(hall, client, database, frozen):
+    url = hall.open(lottery={"public_source": SOURCE})
+    hall.enter(url, 8)
+    hall.close()
+    frozen.move(hours=2)
+    assert hall.officer.post(f"{url}/draw", json={"public_value": "３-1-７"}).status_code == 200
+    drawn = client.get(f"{url}/draw").json
+    assert (drawn["algorithm"], drawn["public_value"], check(drawn)) == ("engage-draw-2", "317", (0, "OK"))
+    entries = [Entry(UUID(entry["entry"]), entry["weight"], entry["pools"]) for entry in drawn["entries"]]
+    expected = in_order(bytes.fromhex(drawn["seed"]), "317", entries)
+    assert [entry["entry"] for entry in drawn["entries"]] == [str(entry.id) for entry in expected]
+    code, said = check({**drawn, "public_value": "3 1 7"})
+    assert (code, "the public number is not in plain digits" in said) == (1, True)
+
+
+def test_a_draw_of_the_first_algorithm_stays_checkable(hall, client, database, frozen):
+    """Its number counts as it was typed."""
+    url = hall.open(lottery={"public_source": SOURCE})
+    with database.transaction() as session:
+        session.execute(update(LotteryDraw).values(algorithm="engage-draw-1"))
+    hall.enter(url, 8)
+    hall.close()
+    frozen.move(hours=2)
+    with database.transaction() as session:
+        work = Work(session, Nobody(), frozen.now, database.settings)
+        activity, draw = session.get(Activity, activity_id(url)), session.get(LotteryDraw, activity_id(url))
+        drawing.hold(work, activity, draw, "3 1 7")
+    drawn = client.get(f"{url}/draw").json
+    assert (drawn["algorithm"], drawn["public_value"], check(drawn)) == ("engage-draw-1", "3 1 7", (0, "OK"))
+    assert check({**drawn, "public_value": "317"})[0] == 1
 
 
 def test_staff_may_draw_what_is_due_but_not_with_a_number_that_nobody_named(hall, frozen):

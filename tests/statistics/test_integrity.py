@@ -49,7 +49,7 @@ def unguarded(database):
                 connection.exec_driver_sql(f"DROP TRIGGER {name}")
             connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
         else:
-            for table in ("sign_up", "check_in", "activity", "activity_pool"):
+            for table in ("sign_up", "check_in", "activity", "activity_pool", "lottery_draw"):
                 connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
                 checks = connection.execute(
                     text(f"SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = '{table}'::regclass")

@@ -24,6 +24,7 @@ from engage.activities.models import (
 from engage.activities.queries.pools import free_in_pools
 from engage.activities.service import admission
 from engage.activities.service.draw import (
+    ALGORITHM,
     Entry,
     as_text,
     commitment_of,
@@ -59,7 +60,7 @@ def commit_to_seed(work: Work, draw: LotteryDraw) -> None:
     """Give a draw a new seed: sealed, and its digest to be shown."""
     seed = new_seed()
     draw.sealed_seed = work.settings.keyring.seal(seed.hex(), _purpose(draw.activity_id))
-    draw.commitment = commitment_of(seed)
+    draw.commitment, draw.algorithm = commitment_of(seed), ALGORITHM
 
 
 def _purpose(activity_id: UUID) -> str:
@@ -100,7 +101,9 @@ def _settle(work: Work, activity: Activity, draw: LotteryDraw) -> None:
     ranked = [(sign_up_id, None if rank == UNRANKED else rank) for sign_up_id, rank in rows]
     admission.enqueue_ranked(work, activity.id, ranked, told=MessageKind.DRAW_WON, lengthen=True)
     if len(rows) < _SETTLED_AT_ONCE:
-        activity.drawn, draw.settled_at = True, work.now
+        draw.settled_at = work.now
+        work.session.flush()  # the database takes an activity for drawn once its draw is settled
+        activity.drawn = True
         work.session.flush()
         _tell_losers(work, activity)
 

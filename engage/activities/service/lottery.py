@@ -19,7 +19,7 @@ from engage.activities.models import Activity, ActivityStatus, AdmissionMode, Lo
 from engage.activities.queries.draw import read_evidence
 from engage.activities.queries.pools import free_in_pools
 from engage.activities.service import drawing
-from engage.activities.service.draw import ALGORITHM, Entry, in_order, read_text, share_out
+from engage.activities.service.draw import Entry, in_order, read_text, share_out
 from engage.core.crypto import SealBrokenError
 from engage.core.errors import InvalidInput, Issue
 
@@ -119,7 +119,7 @@ def show(look: Context, activity_id: UUID) -> dict[str, Any]:
             _listed(entry, position, outcome)
             for position, (entry, outcome) in enumerate(zip(ordered, outcomes, strict=True), 1)
         ]
-    return {**evidence, **evidence["places"], "algorithm": ALGORITHM, "entries": listed}
+    return {**evidence, **evidence["places"], "entries": listed}
 
 
 def _listed(entry: Entry, position: int | None, outcome: Any) -> dict[str, Any]:
