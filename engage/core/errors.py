@@ -63,6 +63,14 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
         "应至少比 {first} 晚 {minutes} 分钟。",
         "This must be at least {minutes} minutes after {first}.",
     ),
+    "too_late_before": (
+        "应至少比 {second} 早 {minutes} 分钟。",
+        "This must be at least {minutes} minutes before {second}.",
+    ),
+    "sign_up_has_opened": (
+        "报名已经开始，抽签的条件已定，开始时间不能再推后。",
+        "Sign-up has opened, and with it the terms of the draw are settled; it cannot be made to open later.",
+    ),
     "pools_unequal_capacity": (
         "各名额池合计 {sum}，应等于总名额 {capacity}。",
         "The pools add up to {sum}; they must equal the capacity of {capacity}.",

@@ -21,11 +21,12 @@ from sqlalchemy.exc import IntegrityError
 
 from engage.activities.models import Activity, ActivityStatus, LotteryDraw, SignUp, SignUpState
 from engage.activities.schemas.draw import DrawIn
-from engage.activities.service import drawing
+from engage.activities.service import drawing, due
 from engage.activities.service.draw import Entry, in_order
 from engage.activities.service.drawing import close_entries_due, draw_due, settle_due
 from engage.core.db import Nobody, Work
 from engage.messages.models import OutboxEntry
+from engage.messages.service import deliver_due
 from engage.orgs.models import Role
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "check_draw.py"
@@ -344,6 +345,71 @@ def test_a_draw_of_the_first_algorithm_stays_checkable(hall, client, database, f
     assert check({**drawn, "public_value": "317"})[0] == 1
 
 
+def test_a_draw_that_comes_after_its_queue_has_closed_promises_no_turn(hall, database, frozen):
+    url = hall.open(capacity=1)
+    hall.enter(url, 3)
+    hall.close()
+    frozen.move(hours=47)  # 71.5 hours: the queue closed half an hour ago
+    assert draw_due(database) == 1
+    due.close_queues(database)
+    with database.reading() as db:
+        assert sorted(db.scalars(select(OutboxEntry.kind))) == ["draw_won", "queue_closed", "queue_closed"]
+
+
+def test_a_draw_that_would_be_heard_of_after_its_queue_has_closed_promises_no_turn(hall, database, frozen):
+    """At night, of what begins in the morning: both would be read at the same moment."""
+    start = frozen.now + timedelta(days=1, hours=22, minutes=30)  # 08:30 in Shanghai
+    draws_at = (frozen.now + timedelta(days=1, hours=13)).isoformat()  # 23:00
+    url = hall.open(capacity=1, lottery={"draws_at": draws_at}, starts_at=start)
+    hall.enter(url, 2)
+    hall.close()
+    frozen.move(hours=13)
+    assert draw_due(database) == 1
+    with database.reading() as db:
+        assert db.scalars(select(OutboxEntry.kind)).all() == ["draw_won"]
+
+
+def test_who_is_never_drawn_is_told_at_the_start(hall, client, database, frozen, as_user):
+    url = hall.open(lottery={"public_source": SOURCE})
+    one, two = hall.enter(url, 2)
+    hall.close()
+    frozen.move(hours=47, minutes=59)
+    assert due.end_undecided(database) == 0
+    frozen.move(minutes=1)
+    assert due.end_undecided(database) == 1
+    with database.reading() as db:
+        assert db.scalars(select(OutboxEntry.kind)).all() == ["draw_not_held"] * 2
+    deliver_due(database)
+    (told,) = one.get("/v1/me/messages").json["items"]
+    assert told["text"].startswith("很抱歉，")
+    assert one.get(f"{url}/sign-up").status_code == 404
+    assert two.get(f"{url}/sign-up").status_code == 404
+
+
+def test_who_was_drawn_is_not_taken_out_while_the_rest_is_settled(
+    hall, client, database, frozen, monkeypatch
+):
+    monkeypatch.setattr(drawing, "_SETTLED_AT_ONCE", 2)
+    url = hall.open(capacity=5)
+    hall.enter(url, 4)
+    hall.close()
+    frozen.move(hours=47, minutes=59)
+    assert draw_due(database) == 1
+    frozen.move(minutes=1)
+    assert due.end_undecided(database) == 0
+    while settle_due(database):
+        pass
+    assert [state for (state,) in of(url, database, SignUp.state)] == [SignUpState.CONFIRMED] * 4
+
+
+def test_a_worker_that_comes_late_draws_before_it_gives_up(hall, database, frozen):
+    url = hall.open(capacity=5)
+    hall.enter(url, 2)
+    frozen.move(days=3)
+    due.advance_due(database, threading.Event())
+    assert [state for (state,) in of(url, database, SignUp.state)] == [SignUpState.CONFIRMED] * 2
+
+
 def test_staff_may_draw_what_is_due_but_not_with_a_number_that_nobody_named(hall, frozen):
     url = hall.open()
     hall.enter(url, 3)
@@ -616,15 +682,38 @@ def test_the_project_that_weights_come_from_stays_too(hall, make, frozen):
     )
 
 
-def test_putting_the_opening_off_does_not_thaw_the_terms(hall, frozen):
+@pytest.mark.parametrize("entries", [0, 1])
+def test_a_lottery_that_has_opened_does_not_open_again(hall, client, frozen, entries):
     url = hall.open()
-    hall.enter(url, 1)
+    hall.enter(url, entries)
+    commitment = client.get(f"{url}/draw").json["commitment"]
+    opens_at = (frozen.now + timedelta(hours=3)).isoformat()
+
+    def reopen(body):
+        body.update(sign_up_opens_at=opens_at)
+        body["admission"]["lottery"].update(first_time_weight=2)
+
+    assert edit(hall, url, frozen, lambda body: body.update(sign_up_opens_at=opens_at)) == FROZEN
+    assert edit(hall, url, frozen, reopen) == FROZEN
+    was_opened = earlier(opens_at, hours=9)
+    assert edit(hall, url, frozen, lambda body: body.update(sign_up_opens_at=was_opened)) == (200, None)
+    assert client.get(f"{url}/draw").json["commitment"] == commitment
+
+
+def test_why_the_opening_stays_is_said_at_its_field(hall, frozen):
+    url = hall.open()
+    body = hall.body(sign_up_opens_at=(frozen.now + timedelta(hours=3)).isoformat())
+    answer = hall.officer.put(url, json=body, headers={"If-Match": "*"})
+    preview = hall.officer.post(f"{url}/change-preview", json={"change": body})
+    assert [(error["pointer"], error["code"]) for it in (answer, preview) for error in it.json["errors"]] == [
+        ("/sign_up_opens_at", "sign_up_has_opened"), ("/change/sign_up_opens_at", "sign_up_has_opened")
+    ]  # fmt: skip
+
+
+def test_before_it_has_opened_a_lottery_may_open_later(hall, frozen):
+    url = hall.open(sign_up_opens_at=(frozen.now + timedelta(hours=1)).isoformat())
     opens_at = (frozen.now + timedelta(hours=3)).isoformat()
     assert edit(hall, url, frozen, lambda body: body.update(sign_up_opens_at=opens_at)) == (200, None)
-    assert (
-        edit(hall, url, frozen, lambda body: body["admission"]["lottery"].update(first_time_weight=2))
-        == FROZEN
-    )
 
 
 def test_between_closing_and_draw_neither_places_nor_sign_up_move(hall, client, frozen, database):
@@ -680,11 +769,11 @@ def test_a_lottery_needs_its_terms_and_its_time_in_order(hall, frozen):
     for minutes, code in (
         (23 * 60, "too_soon_after"),
         (24 * 60 + 4, "too_soon_after"),
-        (72 * 60 + 1, "bad_order"),
+        (71 * 60 + 1, "too_late_before"),
     ):
         draws_at = (frozen.now + timedelta(minutes=minutes)).isoformat()
         assert refused(hall.body(lottery={"draws_at": draws_at})) == [(f"{at}/draws_at", code)]
-    for minutes in (24 * 60 + 5, 72 * 60):
+    for minutes in (24 * 60 + 5, 71 * 60):
         hall.draft(lottery={"draws_at": (frozen.now + timedelta(minutes=minutes)).isoformat()})
     assert refused(hall.body(lottery={"first_time_weight": 11})) == [(f"{at}/first_time_weight", "too_large")]
 

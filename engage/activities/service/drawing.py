@@ -105,7 +105,9 @@ def _settle(work: Work, activity: Activity, draw: LotteryDraw) -> None:
         work.session.flush()  # the database takes an activity for drawn once its draw is settled
         activity.drawn = True
         work.session.flush()
-        _tell_losers(work, activity)
+        # Of a late draw the end of the queue tells those whom it left out: a number there would be void by the time it is read.
+        if audible(activity, work.now) < activity.queue_closes_at:
+            _tell_losers(work, activity)
 
 
 def _opened(work: Work, draw: LotteryDraw) -> bytes:

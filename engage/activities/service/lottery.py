@@ -35,8 +35,8 @@ _PLACES: Final = ("capacity", "sign_up_closes_at", "pools_merge_at")
 def set_lottery(work: Work, activity: Activity, terms: dict[str, Any] | None, values: dict[str, Any]) -> None:
     """Keep the draw of a locked activity as the part ``admission`` of a body has it, before the activity gets its new values.
 
-    Other terms get another seed and so another commitment. Once sign-up has opened they stay, with the project that weights
-    come from, and the draw may only be put off. From the closing to the draw neither the places, the pools and their merge
+    Other terms get another seed and so another commitment. Once sign-up has opened it stays so, and they stay, with the project
+    that weights come from, and the draw may only be put off. From the closing to the draw neither the places, the pools and their merge
     nor the end of sign-up move, once it is drawn nothing of it.
 
     Raises:
@@ -68,6 +68,8 @@ def _refuse_change(
     work: Work, activity: Activity, draw: LotteryDraw, terms: dict[str, Any], values: dict[str, Any]
 ) -> None:
     has_opened = activity.status is ActivityStatus.PUBLISHED and work.now >= activity.sign_up_opens_at
+    if has_opened and values["sign_up_opens_at"] > work.now:
+        raise AdmissionFrozen(Issue("/sign_up_opens_at", "sign_up_has_opened"))
     if not (has_opened or activity.applied or draw.closed_at):
         return
     given = terms.get("lottery")
