@@ -344,10 +344,10 @@ def _engine(settings: Settings, driver: dict[str, Any], **options: Any) -> Engin
 
 # Functions that PostgreSQL has and SQLite has not; of NULL they are NULL on either.
 _OF_POSTGRESQL: Final[tuple[tuple[str, int, Callable[..., Any]], ...]] = (
-    ("convert_to", 2, lambda text, encoding: text and text.encode(encoding)),
-    ("decode", 2, lambda text, _: text and bytes.fromhex(text)),
-    ("encode", 2, lambda data, _: data and data.hex()),
-    ("sha256", 1, lambda data: None if data is None else hashlib.sha256(data or b"").digest()),
+    ("convert_to", 2, lambda text, encoding: None if text is None else text.encode(encoding)),
+    ("decode", 2, lambda text, _: None if text is None else bytes.fromhex(text)),
+    ("encode", 2, lambda data, _: None if data is None else data.hex()),
+    ("sha256", 1, lambda data: None if data is None else hashlib.sha256(data).digest()),
 )
 
 

@@ -270,7 +270,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Table], Callable[[Table], Any], str]] =
         f"{', '.join(map(str, values))} of a draw after {len(steps)} steps": (lambda make, steps=steps: lottery(make, *steps), lambda t, values=values: t.draw(**values), said)
         for steps, values, said in FIXED
     },
-    "an application accepted by nobody": (reviewed, lambda t: t.change("applicant", state="confirmed"), "a place is given by review or draw|somebody else is next"),
+    "an application accepted by nobody": (lambda make: Table(make, admission_mode="review").put("a", "applied"), lambda t: t.change("a", state="confirmed"), "a place is given by review or draw"),
     "an application offered a place by nobody": (lambda make: Table(make, admission_mode="review").put("a", "applied"), lambda t: t.change("a", **offer()), "a place is given by review or draw"),
     "an application put into the queue by nobody": (lambda make: Table(make, admission_mode="review").put("a", "applied"), lambda t: [t.change("a", state="waitlisted"), t.change("a", state="confirmed")], "a place is given by review or draw"),
     "a place past the queue of a review": (lambda make: Table(make, admission_mode="review").put("a", "applied"), lambda t: t.change("a", state="confirmed", decided_at=clock.now()), "a place is given by review or draw"),

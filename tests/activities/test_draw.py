@@ -502,6 +502,25 @@ def test_who_leaves_after_the_closing_stays_in_the_list_and_gets_nothing(hall, c
     ]
 
 
+def test_who_walks_in_before_the_draw_does_not_stop_it(hall, client, frozen, database):
+    url = hall.open(capacity=2, lottery={"draws_at": (frozen.now + timedelta(hours=71)).isoformat()})
+    people = hall.enter(url, 3)
+    hall.close()
+    frozen.move(hours=46, minutes=30)  # the door opens two hours before the start
+    eager = people[0].get(f"{url}/sign-up").json["id"]
+    [(person_id, _)] = [row for row in of(url, database, SignUp.person_id, SignUp.id) if str(row.id) == eager]
+    seen = {"person_id": str(person_id), "kind": "in", "scanned_at": frozen.now.isoformat(), "walk_in": True}
+    uploaded = hall.officer.post(f"{url}/check-ins", json={"items": [seen]})
+    assert uploaded.json["results"][0]["result"] == "accepted", uploaded.json
+    frozen.move(minutes=30)
+    assert draw_due(database) == 1
+    drawn = client.get(f"{url}/draw").json
+    assert check(drawn) == (0, "OK")
+    assert {entry["entry"]: entry["outcome"] for entry in drawn["entries"]}[eager] == "withdrawn"
+    states = [state for (state,) in of(url, database, SignUp.state)]
+    assert sorted(states) == ["confirmed", "confirmed", "walk_in"]
+
+
 def test_what_was_drawn_stays_on_record_whatever_happens_later(hall, client, database, frozen):
     url = hall.open(capacity=2)
     clients = hall.enter(url, 6)

@@ -51,7 +51,12 @@ _SETTLED_AT_ONCE: Final = 500
 # Who pressed in the last second may still wait for the row of the activity.
 _GRACE: Final = timedelta(seconds=30)
 _SIGN_UPS: Final[Any] = SignUp.__table__
-_RANK: Final = update(_SIGN_UPS).where(_SIGN_UPS.c.id == bindparam("of")).values(rank=bindparam("position"))
+# Who walked in before the draw needs no rank, and the database gives them none.
+_RANK: Final = (
+    update(_SIGN_UPS)
+    .where(_SIGN_UPS.c.id == bindparam("of"), _SIGN_UPS.c.state != SignUpState.WALK_IN)
+    .values(rank=bindparam("position"))
+)
 
 log = logging.getLogger("engage.lottery")
 

@@ -89,9 +89,8 @@ def _misplaced(body: dict[str, Any], lottery: dict[str, Any] | None, closes: int
     if lottery is None:
         return []
     at, draws_at = "/admission/lottery/draws_at", lottery["draws_at"]
-    if draws_at > body["starts_at"] - timedelta(
-        minutes=closes
-    ):  # who is not drawn gets a turn in a queue that moves
+    # Who is not drawn gets a turn in a queue: it must still move.
+    if draws_at > body["starts_at"] - timedelta(minutes=closes):
         return [Issue(at, "too_late_before", {"second": "starts_at", "minutes": closes})]
     if draws_at < body["sign_up_closes_at"] + _SHOWN_FOR:
         minutes = _SHOWN_FOR // timedelta(minutes=1)
