@@ -12,6 +12,7 @@ entries = sorted(draw["entries"], key=lambda it: it["entry"])
 text = "".join(f"{it['entry']} {it['weight']} {it['pools']}\n" for it in entries)
 wrong = ["the seed is not the one committed to"] * (sha256(seed).hexdigest() != draw["commitment"])
 wrong += ["the entries are not those closed"] * (sha256(text.encode()).hexdigest() != draw["entries_digest"])
+wrong += ["the public number is not in plain digits"] * bool(draw["algorithm"] != "engage-draw-1" and value.strip("0123456789"))  # fmt: skip
 start = b"\0".join((seed, value.encode(), b""))
 own = {it["entry"]: start + uuid.UUID(it["entry"]).bytes for it in entries}
 best = {it["entry"]: min(sha256(own[it["entry"]] + bytes([k + 1])).digest() for k in range(it["weight"])) for it in entries}  # fmt: skip

@@ -16,13 +16,14 @@ import hypothesis
 import pytest
 from flask import Flask
 from limits import RateLimitItemPerMinute
-from sqlalchemy import URL, create_engine, make_url, select
+from sqlalchemy import URL, create_engine, exists, make_url, select
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import os
 
 import fakes
+import guards
 import leaks
 import postgres
 from contract import ContractClient
@@ -31,6 +32,7 @@ from fakes import FakeWeChat
 from reference import KEPT_TABLES, LOG_TABLES, seed_reference
 from world import World, build
 
+from engage.activities.models import LotteryDraw
 from engage.app import create_app
 from engage.core import clock, ids, schema
 from engage.core.config import Settings, SqliteSync
@@ -229,7 +231,9 @@ def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
     clock.use(None)
     if database is None:
         return
-    with database.writer.begin() as connection:
+    with database.writer.begin() as connection, contextlib.ExitStack() as stack:
+        if connection.scalar(select(exists(LotteryDraw.activity_id))):
+            stack.enter_context(guards.lifted(connection, "lottery_draw_stays"))
         for statement in _DELETES if database.is_sqlite else [";".join(_DELETES)]:
             connection.exec_driver_sql(statement)
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from engage.activities.models import (
     Activity,
     ActivityStatus,
+    AdmissionMode,
     CheckIn,
     CheckInMethod,
     CreditEntry,
@@ -279,8 +280,9 @@ class Factory:
         )
 
     def sign_up(self, activity: Activity, person: Person | None = None, **values: Any) -> SignUp:
-        """A confirmed sign-up, past all rules; triggers keep the activity's counters."""
+        """A confirmed sign-up, past all rules; triggers keep the activity's counters. Where staff review, staff added it."""
         now = clock.now()
+        person = person or self.person()
         state = values.get("state", SignUpState.CONFIRMED)
         # Nobody joins a queue that has closed.
         joined_at = min(now, activity.queue_closes_at - timedelta(seconds=1))
@@ -288,7 +290,8 @@ class Factory:
             SignUp(
                 **{
                     "activity_id": activity.id,
-                    "person_id": (person or self.person()).id,
+                    "person_id": person.id,
+                    "added_by": person.id if activity.admission_mode == AdmissionMode.REVIEW else None,
                     "state": state,
                     "answers": {},
                     "starts_at": activity.starts_at,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import threading
@@ -14,16 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
 from uuid import UUID
 
-from sqlalchemy import (
-    JSON,
-    Connection,
-    DateTime,
-    Enum,
-    MetaData,
-    Uuid,
-    create_engine,
-    event,
-)
+from sqlalchemy import JSON, Connection, DateTime, Enum, MetaData, Uuid, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -362,6 +354,15 @@ def _engine(settings: Settings, driver: dict[str, Any], **options: Any) -> Engin
     return engine
 
 
+# Functions that PostgreSQL has and SQLite has not; of NULL they are NULL on either.
+_OF_POSTGRESQL: Final[tuple[tuple[str, int, Callable[..., Any]], ...]] = (
+    ("convert_to", 2, lambda text, encoding: None if text is None else text.encode(encoding)),
+    ("decode", 2, lambda text, _: None if text is None else bytes.fromhex(text)),
+    ("encode", 2, lambda data, _: None if data is None else data.hex()),
+    ("sha256", 1, lambda data: None if data is None else hashlib.sha256(data).digest()),
+)
+
+
 def _configure_sqlite(settings: Settings) -> Any:
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # BEGIN is ours: the driver's deferred one upgrades too late
@@ -373,6 +374,8 @@ def _configure_sqlite(settings: Settings) -> Any:
             f"cache_size=-{_SQLITE_CACHE_KIB}",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        for name, arguments, function in _OF_POSTGRESQL:
+            connection.create_function(name, arguments, function, deterministic=True)
 
     return configure
 

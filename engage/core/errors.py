@@ -65,6 +65,10 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "too_small": ("不能小于 {min}。", "This must not be less than {min}."),
     "too_large": ("不能大于 {max}。", "This must not be greater than {max}."),
     "bad_characters": ("含有不允许的字符。", "This contains characters that are not allowed."),
+    "not_digits": (
+        "应为数字，中间可以有空格、逗号或横线。",
+        "This must be digits, with spaces, commas or dashes between them at most.",
+    ),
     "bad_format": ("格式不对。", "This has the wrong format."),
     "not_unique": ("有重复。", "There are duplicates."),
     "bad_order": (
@@ -74,6 +78,14 @@ ISSUE_TEXTS: Final[dict[str, tuple[str, str]]] = {
     "too_soon_after": (
         "应至少比 {first} 晚 {minutes} 分钟。",
         "This must be at least {minutes} minutes after {first}.",
+    ),
+    "too_late_before": (
+        "应至少比 {second} 早 {minutes} 分钟。",
+        "This must be at least {minutes} minutes before {second}.",
+    ),
+    "sign_up_has_opened": (
+        "报名已经开始，抽签的条件已定，开始时间不能再推后。",
+        "Sign-up has opened, and with it the terms of the draw are settled; it cannot be made to open later.",
     ),
     "pools_unequal_capacity": (
         "各名额池合计 {sum}，应等于总名额 {capacity}。",

@@ -53,7 +53,7 @@ _POOLS: Final[list[dict[str, Any]]] = [
     {"name": "团员", "audience": "members", "capacity": 4},
     {"name": "其他青年", "audience": "everybody", "capacity": 8, "overflow_rank": 1},
 ]
-_DRAWN_BEFORE: Final = timedelta(hours=1)
+_DRAWN_BEFORE: Final = timedelta(minutes=90)  # before the queue closes, also where a city closes it sooner
 
 
 class Story(StrEnum):

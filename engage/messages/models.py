@@ -33,6 +33,8 @@ class MessageKind(StrEnum):
     APPLICATION_ACCEPTED = "application_accepted"
     APPLICATION_WAITLISTED = "application_waitlisted"
     APPLICATION_REFUSED = "application_refused"
+    APPLICATION_NOT_DECIDED = "application_not_decided"
+    DRAW_NOT_HELD = "draw_not_held"
     SIGN_UP_CANCELLED_BY_STAFF = "sign_up_cancelled_by_staff"
     PLACE_WITHDRAWN = "place_withdrawn"
     PLACE_LOST = "place_lost"
@@ -126,6 +128,14 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.APPLICATION_REFUSED: (
         "很抱歉，您对“{title}”的报名未通过审核，原因：{reason}",
         "We are sorry: your application for “{title}” was not accepted. Reason: {reason}",
+    ),
+    MessageKind.APPLICATION_NOT_DECIDED: (
+        "很抱歉，“{title}”的报名审核已经截止，主办方未能及时审核您的报名，报名已自动取消；如有疑问，请联系活动工作人员。",
+        "We are sorry: nobody decided on your application for “{title}” in time, and it has ended. Please ask its staff if in doubt.",
+    ),
+    MessageKind.DRAW_NOT_HELD: (
+        "很抱歉，“{title}”未能按时抽签，您的报名已自动取消；如有疑问，请联系活动工作人员。",
+        "We are sorry: the draw of “{title}” was not held in time, and your entry has ended. Please ask its staff if in doubt.",
     ),
     MessageKind.SIGN_UP_CANCELLED_BY_STAFF: (
         "您对“{title}”的报名已被工作人员取消，原因：{reason}",

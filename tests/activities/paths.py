@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import guards
 import previews
 from factories import Factory, OneTransaction
 
@@ -42,7 +43,9 @@ class Stage:
     ) -> None:
         self.app, self.database, self.as_user, self.mode = app, database, as_user, mode
         with database.transaction() as session, app.app_context():
-            self._build(Factory(OneTransaction(session), app), start, free, divided=divided)
+            # Before a draw nobody has a place: those that race with it are laid as no service leaves them.
+            with guards.lifted(session.connection(), "sign_up_arrives"):
+                self._build(Factory(OneTransaction(session), app), start, free, divided=divided)
             if mode is AdmissionMode.LOTTERY:
                 self._close_entries(session)
         self.kept: dict[Any, set[str]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -20,10 +20,12 @@ from engage.activities.models import (
     Audience,
     CheckIn,
     CheckInMethod,
+    LotteryDraw,
     Pool,
     SignUp,
     SignUpState,
 )
+from engage.activities.service.draw import ALGORITHM, commitment_of, digest_of
 from engage.core import clock
 
 HOUR = timedelta(hours=1)
@@ -59,7 +61,7 @@ class Table:
     def ranked(self, name, state, rank, **values):
         """Put somebody in as review does: an application first, then its rank and what becomes of it."""
         self.put(name, "applied", **values)
-        execute(self.make._database, self.change(name, rank=rank, state=state))
+        execute(self.make._database, self.change(name, rank=rank, state=state, decided_at=clock.now()))
         return self
 
     def row(self, state, **values):
@@ -98,6 +100,10 @@ class Table:
         shape = {"name": "池", "audience": Audience.EVERYBODY, "county_codes": [], "capacity": 9}
         return insert(Pool).values(activity_id=self.activity.id, position=position, **{**shape, **values})
 
+    def draw(self, **values):
+        """Return an UPDATE of the draw."""
+        return update(LotteryDraw).where(LotteryDraw.activity_id == self.activity.id).values(**values)
+
     def check_in(self, name, **values):
         row, now = self.rows[name], clock.now()
         return insert(CheckIn).values(
@@ -126,6 +132,57 @@ def with_a_free_place(make, **values):
 
 def reviewed(make):
     return with_a_free_place(make, admission_mode="review").ranked("ranked", "applied", 1)
+
+
+def lottery(make, *steps):
+    """A lottery with an entry, whose draw has come as far as the steps say."""
+    table = Table(make, capacity=5, waitlist_capacity=9, admission_mode="lottery")
+    make.add(LotteryDraw(activity_id=table.activity.id, **COMMITTED))
+    table.put("entry", "applied").put("gone", "cancelled")
+    for step in steps:
+        execute(make._database, [table.draw(**step)])
+    if SETTLED in steps:
+        execute(make._database, table.resize(drawn=True))
+    return table
+
+
+NOW = datetime(2100, 1, 1, tzinfo=UTC)  # nothing is overdue
+SEED = bytes(32)
+COMMITTED: dict[str, Any] = {
+    "commitment": commitment_of(SEED), "algorithm": ALGORITHM, "sealed_seed": b"sealed", "draws_at": NOW,
+}  # fmt: skip
+CLOSED: dict[str, Any] = {"closed_at": NOW, "entries": "", "entries_digest": digest_of("")}
+DRAWN: dict[str, Any] = {
+    "drawn_at": NOW, "seed": SEED.hex(), "places": {"capacity": 5, "pools": []}, "withdrawn": [],
+}  # fmt: skip
+SETTLED: dict[str, Any] = {"settled_at": NOW}
+# What a draw was fixed to, by the steps after which nothing changes it any more.
+FIXED: tuple[tuple[tuple[dict[str, Any], ...], dict[str, Any], str], ...] = (
+    ((), {"commitment": "0" * 64}, "committed to stays"),
+    ((), {"public_source": "摇号"}, "committed to stays"),
+    ((), {"first_time_weight": 2}, "committed to stays"),
+    ((), {"algorithm": "engage-draw-1"}, "committed to stays"),
+    ((CLOSED,), {"commitment": "0" * 64}, "committed to stays"),
+    ((CLOSED,), {"closed_at": NOW + HOUR}, "closed stay"),
+    ((CLOSED,), {"entries": "x", "entries_digest": "e" * 64}, "closed stay"),
+    ((CLOSED,), {"closed_at": None, "entries": None, "entries_digest": None}, "closed stay"),
+    ((CLOSED, DRAWN), {"commitment": "0" * 64}, "committed to stays"),
+    ((CLOSED, DRAWN), {"entries_digest": "e" * 64}, "closed stay"),
+    ((CLOSED, DRAWN), {"seed": "7" * 64}, "drawn stays"),
+    ((CLOSED, DRAWN), {"sealed_seed": b"another"}, "drawn stays"),
+    ((CLOSED, DRAWN), {"public_value": "7"}, "drawn stays"),
+    ((CLOSED, DRAWN), {"places": {"capacity": 4, "pools": []}}, "drawn stays"),
+    ((CLOSED, DRAWN), {"withdrawn": ["x"]}, "drawn stays"),
+    ((CLOSED, DRAWN), {"draws_at": NOW + HOUR}, "drawn stays"),
+    ((CLOSED, DRAWN), {"drawn_at": None, "seed": None, "places": None, "withdrawn": None}, "drawn stays"),
+    ((CLOSED, DRAWN, SETTLED), {"settled_at": None}, "drawn stays"),
+    ((CLOSED, DRAWN, SETTLED), {"settled_at": NOW + HOUR}, "drawn stays"),
+    (
+        (CLOSED, DRAWN, SETTLED),
+        {"drawn_at": None, "seed": None, "places": None, "withdrawn": None, "settled_at": None},
+        "drawn stays",
+    ),
+)
 
 
 def ignored(statement):
@@ -181,8 +238,45 @@ REFUSED: dict[str, tuple[Callable[[Any], Table], Callable[[Table], Any], str]] =
     "a rank given with the place": (reviewed, lambda t: t.change("second", state="confirmed", rank=1), "somebody else is next"),
     "a rank taken before the place": (with_a_free_place, lambda t: [t.change("second", rank=1), t.change("second", state="confirmed")], "a rank is given by review or draw"),
     "a rank taken as an application": (with_a_free_place, lambda t: t.change("applicant", rank=1), "a rank is given by review or draw"),
-    "a rank after the draw": (lambda make: with_a_free_place(make, admission_mode="lottery", drawn=True), lambda t: t.change("applicant", rank=1), "a rank is given by review or draw"),
-    "a rank of who waits for no draw": (lambda make: with_a_free_place(make, admission_mode="lottery"), lambda t: t.change("second", rank=1), "a rank is given by review or draw"),
+    "a rank after the draw": (lambda make: lottery(make, CLOSED, DRAWN, SETTLED), lambda t: t.change("entry", rank=1), "a rank is given by review or draw"),
+    "a rank of who waits for no draw": (lambda make: lottery(make, CLOSED, DRAWN), lambda t: [t.change("entry", state="waitlisted"), t.change("entry", rank=1)], "a rank is given by review or draw"),
+    "a rank before the draw": (lottery, lambda t: t.change("entry", rank=1), "a rank is given by the draw, once"),
+    "another rank than the draw gave": (lambda make: lottery(make, CLOSED, DRAWN), lambda t: [t.change("entry", rank=2), t.change("entry", rank=1)], "a rank is given by the draw, once"),
+    "a place before the draw": (lottery, lambda t: t.change("entry", state="confirmed"), "a place is given by review or draw"),
+    "an offer before the draw": (lambda make: lottery(make, CLOSED), lambda t: t.change("entry", **offer()), "a place is given by review or draw"),
+    "a turn before the draw": (lambda make: lottery(make, CLOSED), lambda t: t.change("entry", state="waitlisted"), "a place is given by review or draw"),
+    "a place before the draw, by the door": (lottery, lambda t: [t.change("entry", state="walk_in"), t.change("entry", state="confirmed")], "a place is given by review or draw"),
+    "a place before the draw, or nothing": (lottery, lambda t: ignored(t.change("entry", state="confirmed")), "a place is given by review or draw"),
+    "a newcomer before the draw": (lottery, lambda t: t.row("confirmed"), "a place is given by review or draw"),
+    "a newcomer before the draw, by staff": (lottery, lambda t: t.row("confirmed", added_by=t.rows["entry"].person_id), "a place is given by review or draw"),
+    "an offer to a newcomer before the draw": (lottery, lambda t: t.row(**offer()), "a place is given by review or draw"),
+    "a newcomer in the queue before the draw": (lottery, lambda t: t.row("waitlisted"), "a place is given by review or draw"),
+    "a newcomer before all is settled": (lambda make: lottery(make, CLOSED, DRAWN), lambda t: t.row("confirmed"), "a place is given by review or draw"),
+    "a place past the queue of the draw": (lambda make: lottery(make, CLOSED, DRAWN), lambda t: t.change("entry", state="confirmed"), "a place is given by review or draw"),
+    "a lottery that was not drawn": (lottery, lambda t: t.resize(drawn=True), "drawn when its draw is settled"),
+    "a lottery that is not settled": (lambda make: lottery(make, CLOSED, DRAWN), lambda t: t.resize(drawn=True), "drawn when its draw is settled"),
+    "a lottery drawn and yet not": (lambda make: lottery(make, CLOSED, DRAWN, SETTLED), lambda t: t.resize(drawn=False), "drawn when its draw is settled"),
+    "a lottery drawn from the first": (lottery, lambda t: insert(Activity).values({**row_of(t.make._database, t.activity), "id": t.make.person().id, "drawn": True}), "drawn when its draw is settled"),
+    "a lottery that is none": (lottery, lambda t: t.resize(admission_mode="first_come"), "stays while somebody is in"),
+    "a review that is none": (reviewed, lambda t: t.resize(admission_mode="first_come"), "stays while somebody is in"),
+    "a draw taken from its entries": (lottery, lambda t: delete(LotteryDraw), "a draw with entries stays"),
+    "a draw taken away once closed": (lambda make: lottery(make, CLOSED), lambda t: [t.change("entry", state="cancelled", cancelled_at=clock.now()), delete(LotteryDraw)], "a draw with entries stays"),
+    "a draw put over another": (lambda make: lottery(make, CLOSED, DRAWN), lambda t: replacing(insert(LotteryDraw).values(activity_id=t.activity.id, **COMMITTED)), "a draw with entries stays|pk_lottery_draw"),
+    "a draw moved to another activity": (lambda make: Table(make, admission_mode="lottery"), lambda t: [insert(LotteryDraw).values(activity_id=t.activity.id, **COMMITTED), t.draw(activity_id=t.make.activity().id)], "committed to stays"),
+    "a draw that begins closed": (lambda make: Table(make, admission_mode="lottery"), lambda t: insert(LotteryDraw).values(activity_id=t.activity.id, **COMMITTED, **CLOSED), "begins with its commitment"),
+    "a public number that is none": (lambda make: lottery(make, CLOSED), lambda t: t.draw(**DRAWN, public_value="3 1 7"), "ck_lottery_draw_public_value_in_digits"),
+    "a public number of nothing": (lambda make: lottery(make, CLOSED), lambda t: t.draw(**DRAWN, public_value=""), "ck_lottery_draw_public_value_in_digits"),
+    **{
+        f"{', '.join(map(str, values))} of a draw after {len(steps)} steps": (lambda make, steps=steps: lottery(make, *steps), lambda t, values=values: t.draw(**values), said)
+        for steps, values, said in FIXED
+    },
+    "an application accepted by nobody": (lambda make: Table(make, admission_mode="review").put("a", "applied"), lambda t: t.change("a", state="confirmed"), "a place is given by review or draw"),
+    "an application offered a place by nobody": (lambda make: Table(make, admission_mode="review").put("a", "applied"), lambda t: t.change("a", **offer()), "a place is given by review or draw"),
+    "an application put into the queue by nobody": (lambda make: Table(make, admission_mode="review").put("a", "applied"), lambda t: [t.change("a", state="waitlisted"), t.change("a", state="confirmed")], "a place is given by review or draw"),
+    "a place past the queue of a review": (lambda make: Table(make, admission_mode="review").put("a", "applied"), lambda t: t.change("a", state="confirmed", decided_at=clock.now()), "a place is given by review or draw"),
+    "a refusal made a place": (lambda make: Table(make, admission_mode="review").put("a", "refused"), lambda t: t.change("a", state="confirmed"), "a place is given by review or draw"),
+    "a newcomer whom nobody reviewed": (lambda make: Table(make, admission_mode="review"), lambda t: t.row("confirmed"), "a place is given by review or draw"),
+    "a newcomer in the queue whom nobody reviewed": (lambda make: Table(make, admission_mode="review"), lambda t: t.row("waitlisted"), "a place is given by review or draw"),
     "an earlier arrival": (with_a_free_place, lambda t: t.change("second", seq=-7), "keeps its arrival"),
     "other pools": (lambda make: divided(make).put("first", "waitlisted", pool_mask=2), lambda t: t.change("first", pool_mask=1), "keeps its arrival"),
     "another id": (full, lambda t: t.change("first", id=t.make.person().id), "keeps its arrival"),
@@ -241,6 +335,11 @@ REFUSED: dict[str, tuple[Callable[[Any], Table], Callable[[Table], Any], str]] =
 }  # fmt: skip
 
 
+def row_of(database, activity):
+    with database.reading() as db:
+        return dict(db.execute(Activity.__table__.select().where(Activity.id == activity.id)).one()._mapping)
+
+
 def execute(database, statements):
     with database.transaction() as session:
         for statement in statements if isinstance(statements, list) else [statements]:
@@ -268,12 +367,20 @@ def _counters(database, table):
 
 ALLOWED: dict[str, tuple[Callable[[Any], Table], Callable[[Table], Any]]] = {
     "the first in the queue": (with_a_free_place, lambda t: t.change("first", state="confirmed")),
-    "an application ranked before the queue": (reviewed, lambda t: t.change("ranked", state="confirmed")),
+    "an application ranked before the queue": (reviewed, lambda t: [t.change("ranked", state="waitlisted"), t.change("ranked", state="confirmed")]),
     "past who is held back": (lambda make: Table(make).put("held", "waitlisted", held_until=clock.now() + HOUR).put("next", "waitlisted"), lambda t: t.change("next", state="confirmed")),
     "past who waits for another pool": (lambda make: divided(make).put("first", "waitlisted", pool_mask=1).put("second", "waitlisted", pool_mask=2), lambda t: t.change("second", state="confirmed", pool=2)),
     "at the door, after the queue has closed": (with_a_free_place, lambda t: t.row("confirmed", created_at=t.activity.queue_closes_at)),
     "a rank that review gives who waits": (reviewed, lambda t: [t.change("second", rank=1), t.change("second", state="confirmed")]),
-    "a rank that the draw gives": (lambda make: with_a_free_place(make, admission_mode="lottery"), lambda t: t.change("applicant", rank=1)),
+    "a rank that the draw gives": (lambda make: lottery(make, CLOSED, DRAWN), lambda t: [t.change("entry", rank=1), t.change("gone", rank=2)]),
+    "a place that the draw gives": (lambda make: lottery(make, CLOSED, DRAWN), lambda t: [t.change("entry", rank=1), t.change("entry", state="waitlisted"), t.change("entry", state="confirmed")]),
+    "first come once a draw is settled": (lambda make: lottery(make, CLOSED, DRAWN, SETTLED), lambda t: t.row("confirmed")),
+    "a walk-in where places are drawn": (lottery, lambda t: t.row("walk_in")),
+    "a seed sealed with another key": (lambda make: lottery(make, CLOSED), lambda t: t.draw(sealed_seed=b"another")),
+    "a draw put off": (lambda make: lottery(make, CLOSED), lambda t: t.draw(draws_at=NOW + HOUR)),
+    "a draw that nobody has entered taken away": (lottery, lambda t: [t.change("entry", state="cancelled", cancelled_at=clock.now()), delete(LotteryDraw), t.resize(admission_mode="first_come")]),
+    "a place that a decision gives": (lambda make: Table(make, admission_mode="review").put("a", "refused"), lambda t: [t.change("a", state="waitlisted", decided_at=clock.now()), t.change("a", state="confirmed")]),
+    "a place that staff give where they review": (lambda make: Table(make, admission_mode="review").put("a", "applied"), lambda t: t.row("confirmed", added_by=t.rows["a"].person_id)),
     "a turn at the end of the queue": (with_a_free_place, lambda t: t.row("waitlisted")),
     "a pool that nobody is in taken away": (lambda make: divided(make, capacity=1).put("in", "confirmed", pool_mask=1, pool=1), lambda t: t.of_pool(delete(Pool), 2)),
     "a walk-in beyond the capacity": (full, lambda t: t.row("walk_in")),

@@ -5,15 +5,25 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from counting import count_statements
 from sqlalchemy import select, update
 
-from engage.activities.models import Activity, ActivityStatus, AdmissionMode, SignUp, SignUpState
+from engage.activities.models import (
+    Activity,
+    ActivityStatus,
+    AdmissionMode,
+    CancelCause,
+    SignUp,
+    SignUpState,
+)
+from engage.activities.service import due
 from engage.core import clock
 from engage.identity.models import Person
 from engage.messages.models import OutboxEntry
+from engage.messages.service import deliver_due
 from engage.orgs.models import Role
 
 
@@ -377,3 +387,93 @@ def _at_once(calls):
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(run, calls))
+
+
+def told(database):
+    with database.reading() as db:
+        return db.execute(select(OutboxEntry.person_id, OutboxEntry.kind, OutboxEntry.available_at)).all()
+
+
+def test_who_is_not_decided_on_in_time_is_told_and_waits_no_longer(office, frozen, database):
+    office.open(capacity=3, queue_closes_at=frozen.now + timedelta(hours=23))
+    (one, two, _), ids = office.apply(3)
+    office.results(accept(ids[1]), refuse(ids[2]))
+    with database.transaction() as session:
+        session.execute(OutboxEntry.__table__.delete())
+    frozen.move(hours=22, minutes=59)
+    assert due.end_undecided(database) == 0
+    frozen.move(minutes=1)
+    assert due.end_undecided(database) == 1
+    assert due.end_undecided(database) == 0
+    assert one.get(f"{office.url}/sign-up").json["code"] == "no_such_sign_up"
+    with database.reading() as db:
+        row = db.execute(select(SignUp.state, SignUp.cancel_cause).where(SignUp.id == UUID(ids[0]))).one()
+    assert tuple(row) == (SignUpState.CANCELLED, CancelCause.QUEUE_CLOSED)
+    assert two.get(f"{office.url}/sign-up").json["state"] == "confirmed"
+    assert [(kind, at) for _, kind, at in told(database)] == [("application_not_decided", frozen.now)]
+    assert office.officer.get(office.url).json["admission"]["applied"] == 0
+
+
+def test_while_people_may_apply_there_is_time_to_decide(office, frozen, database):
+    office.open(queue_closes_at=frozen.now + timedelta(hours=2))
+    _, [one] = office.apply(1)
+    frozen.move(hours=22)
+    assert due.end_undecided(database) == 0
+    assert office.results(accept(one)) == [("confirmed", None)]
+
+
+def test_who_is_not_decided_on_is_told_after_the_night_and_even_once_it_is_over(office, frozen, database):
+    office.open(starts_at=frozen.now + timedelta(hours=13), ends_at=frozen.now + timedelta(hours=14), sign_up_closes_at=frozen.now + timedelta(hours=13))  # fmt: skip
+    office.apply(2)
+    frozen.move(hours=14)  # midnight in Shanghai
+    assert due.end_undecided(database) == 1
+    assert {(kind, at - frozen.now) for _, kind, at in told(database)} == {
+        ("application_not_decided", timedelta(hours=8))
+    }
+
+
+def test_what_is_called_off_ends_no_application(office, frozen, database):
+    office.open()
+    office.apply(1)
+    with database.transaction() as session:
+        session.execute(update(Activity).values(status=ActivityStatus.CANCELLED))
+    frozen.move(hours=25)
+    assert due.end_undecided(database) == 0
+
+
+def test_the_message_is_read_in_both_languages(office, frozen, database, as_user, make):
+    office.open(title="插花课")
+    person = make.person()
+    as_user(person.id).put(f"{office.url}/sign-up", json={})
+    frozen.move(hours=24)
+    due.end_undecided(database)
+    deliver_due(database)
+    texts = [
+        as_user(person.id, language).get("/v1/me/messages").json["items"][0]["text"]
+        for language in ("zh", "en")
+    ]
+    assert texts[0].startswith("很抱歉，“插花课”的报名审核已经截止")
+    assert texts[1].startswith("We are sorry: nobody decided on your application for “插花课” in time")
+
+
+def test_an_earlier_start_that_leaves_no_time_to_decide_is_shown_first_and_told_once(
+    office, frozen, database, make
+):
+    office.open(starts_at=frozen.now + timedelta(hours=24), queue_closes_at=frozen.now + timedelta(hours=23))
+    office.apply(2)
+    body = {
+        "title": "x", "project_id": str(office.activity.project_id), "org_id": str(office.org.id), "place_name": "文化广场",
+        "county_code": "140502", "capacity": 10, "waitlist_capacity": 10, "admission": {"mode": "review"},
+        "starts_at": (frozen.now + timedelta(minutes=30)).isoformat(), "ends_at": office.activity.ends_at.isoformat(),
+        "sign_up_opens_at": office.activity.sign_up_opens_at.isoformat(), "sign_up_closes_at": frozen.now.isoformat(),
+    }  # fmt: skip
+    preview = office.officer.post(f"{office.url}/change-preview", json={"change": body})
+    assert preview.json["counts"] == [{"before": "applied", "after": "cancelled", "count": 2}]
+    assert (
+        office.officer.put(office.url, json=body, headers={"If-Match": "*"}).json["code"]
+        == "preview_required"
+    )
+    seen = {"If-Match": preview.headers["ETag"]}
+    assert office.officer.put(office.url, json=body, headers=seen).status_code == 200
+    assert due.end_undecided(database) == 0
+    assert [kind for _, kind, _ in told(database)] == ["application_not_decided"] * 2

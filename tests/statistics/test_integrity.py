@@ -16,11 +16,13 @@ from engage.activities.models import (
     Audience,
     CheckIn,
     CheckInMethod,
+    LotteryDraw,
     Pool,
     SignUp,
     SignUpState,
 )
 from engage.activities.queries.integrity import CHECKS, EXAMPLES, examine
+from engage.activities.service.draw import ALGORITHM, Entry, as_text, commitment_of, digest_of
 from engage.cli.commands import engage
 from engage.core import clock
 from engage.core.clock import SHANGHAI
@@ -28,6 +30,7 @@ from engage.identity.models import Person
 from engage.orgs.models import Role
 
 HOUR = timedelta(hours=1)
+SEED = bytes(range(32))
 URL = "/v1/statistics/integrity"
 
 
@@ -49,7 +52,7 @@ def unguarded(database):
                 connection.exec_driver_sql(f"DROP TRIGGER {name}")
             connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
         else:
-            for table in ("sign_up", "check_in", "activity", "activity_pool"):
+            for table in ("sign_up", "check_in", "activity", "activity_pool", "lottery_draw"):
                 connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
                 checks = connection.execute(
                     text(f"SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = '{table}'::regclass")
@@ -99,6 +102,22 @@ class Rows:
             offers_from_at=now - HOUR / 2,
             sign_up_closes_at=soon,
         )
+        self.lottery = make.activity(
+            admission_mode="lottery", starts_at=now + 24 * HOUR, sign_up_closes_at=now - timedelta(seconds=89)
+        )
+        self.entry = make.sign_up(self.lottery, state=SignUpState.APPLIED)
+        make.add(
+            LotteryDraw(
+                activity_id=self.lottery.id, commitment=commitment_of(SEED), algorithm=ALGORITHM, sealed_seed=b"sealed",
+                draws_at=now - timedelta(seconds=89),
+            )
+        )  # fmt: skip
+        self.reviewed = make.activity(
+            admission_mode="review",
+            queue_closes_at=now - timedelta(seconds=59),
+            sign_up_closes_at=now - timedelta(seconds=59),
+        )
+        self.undecided = make.sign_up(self.reviewed, state=SignUpState.APPLIED)
 
     def person_of(self, row):
         return row.person_id
@@ -114,6 +133,21 @@ def activities(row, **values):
 
 def pools(row, position, **values):
     return update(Pool).where(Pool.activity_id == row.id, Pool.position == position).values(**values)
+
+
+def draws(row, **values):
+    return update(LotteryDraw).where(LotteryDraw.activity_id == row.id).values(**values)
+
+
+def held(r, **values):
+    """Return the UPDATE that draws."""
+    drawn = {"seed": SEED.hex(), "places": {"capacity": 9, "pools": []}, "withdrawn": [], "drawn_at": r.now}
+    return draws(r.lottery, **{**closed(r), **drawn, **values})
+
+
+def closed(r, **values):
+    text = as_text([Entry(r.entry.id, 1, 0)])
+    return {"closed_at": r.now, "entries": text, "entries_digest": digest_of(text), **values}
 
 
 def like(row, **values):
@@ -169,6 +203,30 @@ FAULTS = {
         lambda r: [update(Person).where(Person.id == r.waiting.person_id).values(status="suspended", updated_at=r.now + AGO), sign_ups(r.waiting, updated_at=r.now + AGO)],
         {"place_of_inactive"},
     ),
+    "an application left over": (lambda r: [activities(r.reviewed, sign_up_closes_at=r.now + AGO, queue_closes_at=r.now + AGO)], {"applications_overdue"}),
+    "an entry left over": (lambda r: [activities(r.lottery, starts_at=r.now + AGO), sign_ups(r.entry, starts_at=r.now + AGO)], {"applications_overdue"}),
+    "entries that should be closed": (lambda r: [activities(r.lottery, sign_up_closes_at=r.now + AGO)], {"entries_overdue"}),
+    "entries that should be closed, and it is over": (
+        lambda r: [activities(r.lottery, sign_up_closes_at=r.now - 9 * HOUR, starts_at=r.now - 8 * HOUR, ends_at=r.now - 7 * HOUR)],
+        {"entries_overdue", "applications_overdue", "times"},
+    ),
+    "a lottery without a draw": (lambda r: [delete(LotteryDraw), activities(r.lottery, sign_up_closes_at=r.now + AGO)], {"entries_overdue"}),
+    "a draw that should be held": (lambda r: [draws(r.lottery, **closed(r), draws_at=r.now + AGO)], {"draws_overdue"}),
+    "a public number that should be there": (lambda r: [draws(r.lottery, **closed(r), public_source="开奖", draws_at=r.now - 13 * HOUR)], {"draws_overdue"}),
+    "a public number that comes too late": (
+        lambda r: [draws(r.lottery, **closed(r), public_source="开奖"), activities(r.lottery, queue_closes_at=r.now + AGO)],
+        {"draws_overdue"},
+    ),
+    "a draw half settled": (lambda r: [held(r, drawn_at=r.now - HOUR / 5)], {"settling_overdue"}),
+    "a lottery that nobody drew": (lambda r: [activities(r.lottery, drawn=True)], {"drawn"}),
+    "a first come that was drawn": (lambda r: [activities(r.open, drawn=True)], {"drawn"}),
+    "a lottery drawn and yet not": (lambda r: [held(r, settled_at=r.now)], {"drawn"}),
+    "another seed": (lambda r: [held(r, seed="00" * 32)], {"draw_seeds"}),
+    "a seed that is none": (lambda r: [held(r, seed="种子")], {"draw_seeds"}),
+    "another commitment": (lambda r: [held(r, commitment="00" * 32)], {"draw_seeds"}),
+    "other entries": (lambda r: [draws(r.lottery, **closed(r, entries=""))], {"draw_entries"}),
+    "another digest": (lambda r: [draws(r.lottery, **closed(r, entries_digest="00" * 32))], {"draw_entries"}),
+    "no entries": (lambda r: [draws(r.lottery, **closed(r, entries=None))], {"draw_entries"}),
     "another start": (lambda r: [sign_ups(r.gone, starts_at=r.now)], {"times"}),
     "another end": (lambda r: [sign_ups(r.applied, ends_at=r.now)], {"times"}),
 }  # fmt: skip
@@ -208,6 +266,22 @@ ALMOST = {
     ],
     "somebody stopped a moment ago": lambda r: [
         update(Person).where(Person.id == r.waiting.person_id).values(status="suspended", updated_at=r.now)
+    ],
+    "entries that were to be closed a moment ago": lambda r: [activities(r.lottery, sign_up_closes_at=r.now - timedelta(seconds=90))],
+    "a draw that was to be held a moment ago": lambda r: [draws(r.lottery, **closed(r), draws_at=r.now - timedelta(seconds=90))],
+    "a public number that may still come": lambda r: [draws(r.lottery, **closed(r), public_source="开奖", draws_at=r.now - 11 * HOUR)],
+    "a draw that is being settled": lambda r: [held(r, drawn_at=r.now - HOUR / 7)],
+    "a draw that was settled": lambda r: [held(r, settled_at=r.now), activities(r.lottery, drawn=True)],
+    "a draw of nobody that was never held": lambda r: [
+        activities(r.lottery, starts_at=r.now - 8 * HOUR, ends_at=r.now - 7 * HOUR, applied=0), delete(SignUp).where(SignUp.id == r.entry.id),
+        draws(r.lottery, draws_at=r.now - 9 * HOUR),
+    ],
+    "a draw that was called off": lambda r: [
+        activities(r.lottery, sign_up_closes_at=r.now - 9 * HOUR, status=ActivityStatus.CANCELLED)
+    ],
+    "an application while sign-up is open": lambda r: [activities(r.reviewed, queue_closes_at=r.now - 9 * HOUR)],
+    "an application of what was called off": lambda r: [
+        activities(r.reviewed, queue_closes_at=r.now - 9 * HOUR, sign_up_closes_at=r.now - 9 * HOUR, status=ActivityStatus.CANCELLED)
     ],
     "a walk-in who checked in": lambda r: [sign_ups(r.place, state="walk_in"), activities(r.open, taken=1, capacity=1)],
 }  # fmt: skip
@@ -268,7 +342,7 @@ def test_the_answer_says_what_was_looked_at(make, as_user, frozen):
     Rows(make, frozen.now)
     answer = as_user(make.staff(Role.ANALYST, org=make.org()).id).get(URL)
     assert answer.status_code == 200
-    assert answer.json["checked"] == {"activities": 3, "sign_ups": 8}
+    assert answer.json["checked"] == {"activities": 5, "sign_ups": 10}
     assert (answer.json["violations"], answer.json["as_of"]) == (0, "2026-10-01T10:00:00+08:00")
     assert [check["name"] for check in answer.json["checks"]] == [check.name for check in CHECKS]
     assert answer.json["seconds"] >= 0

@@ -79,7 +79,7 @@ class LotteryDraw(Base):
     """The draw of an activity: committed to before sign-up opens, closed, then held once.
 
     ``commitment`` is the SHA-256 of the 32-byte seed in hexadecimal; the seed is sealed until the draw. ``public_source`` names a public
-    number beforehand, ``public_value`` is that number.
+    number beforehand, ``public_value`` is that number, its digits alone. ``algorithm`` names the formula that it was announced with.
 
     What anyone needs to check the draw is kept here as it was, whatever becomes of the sign-ups: at the closing ``entries``, the very
     text that ``entries_digest`` is of, and at the draw ``places``, what was free, and ``withdrawn``, the entries that had left. From
@@ -99,6 +99,10 @@ class LotteryDraw(Base):
             name="drawn_with_public_value",
         ),
         CheckConstraint("(closed_at IS NULL) = (entries_digest IS NULL)", name="closed_with_digest"),
+        CheckConstraint(
+            "algorithm = 'engage-draw-1' OR (public_value <> '' AND trim(public_value, '0123456789') = '')",
+            name="public_value_in_digits",
+        ),
         CheckConstraint("(closed_at IS NULL) = (entries IS NULL)", name="closed_with_entries"),
         Index(
             "ix_lottery_draw_due",
@@ -109,6 +113,7 @@ class LotteryDraw(Base):
     )
     activity_id: Mapped[UUID] = mapped_column(ForeignKey("activity.id"), primary_key=True)
     commitment: Mapped[str] = mapped_column(String(64))
+    algorithm: Mapped[str] = mapped_column(String(40), server_default="engage-draw-1")
     sealed_seed: Mapped[bytes] = mapped_column(LargeBinary)
     draws_at: Mapped[datetime]
     first_time_weight: Mapped[int] = mapped_column(default=1, server_default="1")

@@ -81,6 +81,7 @@ class SignUp(Base):
             postgresql_where=text("state <> 'cancelled'"),
             sqlite_where=text("state <> 'cancelled'"),
         ),
+        _partial("ix_sign_up_applied", "state = 'applied'", "activity_id"),
         _partial("ix_sign_up_queue", "state = 'waitlisted'", "activity_id", "rank", "seq"),
         _partial("ix_sign_up_offers", "state = 'offered'", "offer_expires_at"),
         _partial("ix_sign_up_held", "held_until IS NOT NULL", "held_until"),

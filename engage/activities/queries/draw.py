@@ -19,7 +19,7 @@ _TERMS: Final = (
     LotteryDraw.draws_at, LotteryDraw.public_source, LotteryDraw.first_time_weight, LotteryDraw.closed_at, LotteryDraw.drawn_at,
 )  # fmt: skip
 _EVIDENCE: Final = (
-    *_TERMS, LotteryDraw.commitment, LotteryDraw.public_value, LotteryDraw.seed, LotteryDraw.entries, LotteryDraw.entries_digest,
+    *_TERMS, LotteryDraw.algorithm, LotteryDraw.commitment, LotteryDraw.public_value, LotteryDraw.seed, LotteryDraw.entries, LotteryDraw.entries_digest,
     LotteryDraw.places, LotteryDraw.withdrawn,
 )  # fmt: skip
 

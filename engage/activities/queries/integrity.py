@@ -23,7 +23,9 @@ from engage.activities.models import (
     SignUp,
     SignUpState,
 )
+from engage.activities.queries import draw_integrity as draws
 from engage.activities.queries.inactive import held_by_inactive
+from engage.activities.queries.review import too_late_to_decide
 from engage.core.clock import day_start, shanghai_day
 
 if TYPE_CHECKING:
@@ -249,6 +251,10 @@ def _pools_overdue(now: datetime) -> Select[UUID]:
     )
 
 
+def _applications_overdue(now: datetime) -> Select[UUID]:
+    return select(Activity.id).where(Activity.applied > 0, too_late_to_decide(now - _GRACE))
+
+
 def _unequal_pools(_: datetime) -> Select[UUID]:
     """Find activities in pools that do not add up to their capacity."""
     return (
@@ -297,6 +303,13 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("queues_overdue", "候补截止后队列已结束", "no queue goes on after its close (else: is a worker running?)", _queues_overdue),
     Check("pools_overdue", "到时的名额池已合并", "no pools are apart past their time (else: is a worker running?)", _pools_overdue),
     Check("place_of_inactive", "停用或注销的账号不占名额", "nobody whose account is stopped holds anything (else: is a worker running?)", _of_inactive),
+    Check("applications_overdue", "过了时限的报名都已审核或结束", "no application waits for a decision past its time (else: is a worker running?)", _applications_overdue),
+    Check("entries_overdue", "报名截止的抽签都已封存名单", "no lottery whose sign-up has closed has its entries open (else: is a worker running?)", draws.entries_overdue),
+    Check("draws_overdue", "到时的抽签都已举行", "no draw is past its time (else: is a worker running? was the public number typed in?)", draws.draws_overdue),
+    Check("settling_overdue", "抽签后名额都已发放", "no draw is half settled (else: is a worker running?)", draws.settling_overdue),
+    Check("drawn", "活动标为已抽签与抽签记录一致", "an activity is drawn exactly when its draw is settled", draws.drawn_unlike_draw),
+    Check("draw_seeds", "公布的种子与事先承诺一致", "the seed of a draw is the one committed to", draws.other_seed),
+    Check("draw_entries", "抽签名单与公布的摘要一致", "the entries of a draw are those of their digest", draws.other_entries),
     Check("times", "报名记录的时间与活动一致", "sign-ups bear the times of their activity", _other_times),
 )  # fmt: skip
 

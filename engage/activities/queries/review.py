@@ -1,17 +1,27 @@
-"""Reads of what became of applications."""
+"""Reads of what became of applications, and until when there is time to decide on them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import and_, exists, or_, select
 
-from engage.activities.models import SignUp, SignUpState
+from engage.activities.models import (
+    Activity,
+    ActivityStatus,
+    AdmissionMode,
+    LotteryDraw,
+    SignUp,
+    SignUpState,
+)
 from engage.activities.queries.entry import turns_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement
 
     from engage.core.db import Context
 
@@ -27,3 +37,20 @@ def results_of(
         .where(SignUp.id.in_(sign_up_ids))
     )
     return {sign_up_id: (state, turn) for sign_up_id, state, turn in rows}
+
+
+def too_late_to_decide(now: datetime) -> ColumnElement[bool]:
+    """Return the condition on an activity that what is still applied for ends undecided.
+
+    In a review once sign-up and the queue have both closed; in a lottery at its start, or at its end where a draw is still being settled. What
+    is called off waits for its re-opening.
+    """
+    drawn = exists().where(LotteryDraw.activity_id == Activity.id, LotteryDraw.drawn_at.is_not(None))
+    is_lottery = Activity.admission_mode == AdmissionMode.LOTTERY
+    return and_(
+        Activity.status.in_((ActivityStatus.PUBLISHED, ActivityStatus.SUMMARISED)),
+        or_(
+            and_(~is_lottery, Activity.queue_closes_at <= now, Activity.sign_up_closes_at <= now),
+            and_(is_lottery, Activity.starts_at <= now, or_(~drawn, Activity.ends_at <= now)),
+        ),
+    )

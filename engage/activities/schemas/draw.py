@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Final
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any, Final
 
 from engage.activities.models import MAX_APPLICATIONS, MAX_POOLS, DrawOutcome, DrawState
-from engage.core.schemas import Choice, Id, In, Inner, Instant, Listed, Out, Text, Whole
+from engage.core.schemas import Bounds, Choice, Id, In, Inner, Instant, Listed, Out, Text, Whole, invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SEED: Final = "a3f1c5d2e4b60718293a4b5c6d7e8f900112233445566778899aabbccddeeff0"
 _DIGEST: Final = "5f6d0c3b8a1e4f72a9c0d4e8b7163529f0e1d2c3b4a5968778695a4b3c2d1e0f"
+# What may stand between digits, once letters and digits of other widths are plain ones.
+_SEPARATORS: Final = re.compile(r"[\s,.;:/|+_\-\u2010-\u2015\u2212·•・、。]+")
+
+
+class Digits(Text):
+    """A number as it was published, kept as its digits alone: however it is typed, it is the same."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> str:
+        typed = unicodedata.normalize("NFKC", super()._deserialize(value, attr, data, **kwargs))
+        digits = _SEPARATORS.sub("", typed)
+        if not (digits.isascii() and digits.isdecimal()):
+            raise invalid("not_digits")
+        Bounds(self.low, self.high, of_length=True)(digits)
+        return digits
 
 
 class DrawIn(In):
-    public_value = Text(
+    public_value = Digits(
         100,
         load_default=None,
         allow_none=True,
         metadata={
             "example": "3 1 7",
             "description": (
-                "事先约定的公开号码，原样填写；没有约定时留空"
-                " · the public number that was named beforehand, as published; null where none was named"
+                "事先约定的公开号码，按公布的填写，包括前面的 0；只记数字，空格、逗号、横线等不计；没有约定时留空"
+                " · the public number that was named beforehand, as published, with its leading zeros; its digits count,"
+                " what stands between them does not; null where none was named"
             ),
         },
     )
@@ -37,7 +59,7 @@ class DrawSummaryOut(Out):
 
     state = Choice(DrawState, required=True, metadata={"example": "drawn"})
     algorithm = Text(
-        40, required=True, metadata={"example": "engage-draw-1", "description": "docs/draw.md · docs/draw.md"}
+        40, required=True, metadata={"example": "engage-draw-2", "description": "docs/draw.md · docs/draw.md"}
     )
     commitment = Text(
         64,
@@ -49,7 +71,7 @@ class DrawSummaryOut(Out):
     public_source = Text(
         200, required=True, allow_none=True, metadata={"example": "中国福利彩票 3D 2026-12-04 开奖号码"}
     )
-    public_value = Text(100, required=True, allow_none=True, metadata={"example": "3 1 7"})
+    public_value = Text(100, required=True, allow_none=True, metadata={"example": "317"})
     seed = Text(
         64,
         required=True,

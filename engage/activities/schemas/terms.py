@@ -60,8 +60,8 @@ class LotteryIn(In):
         metadata={
             "example": "2026-12-05T13:00:00+08:00",
             "description": (
-                "抽签时间，至少在报名截止 5 分钟后，活动开始前"
-                " · when it is drawn: at least five minutes after the end of sign-up, by the start"
+                "抽签时间，至少在报名截止 5 分钟后，不晚于候补截止"
+                " · when it is drawn: at least five minutes after the end of sign-up, before the queue closes"
             ),
         },
     )

@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from engage.activities.errors import PreviewOutdated, PreviewRequired
 from engage.activities.models import HOLDS_PLACE, Activity, ActivityStatus, SignUp, SignUpState
+from engage.activities.service.transitions import UNDECIDED
 from engage.core.db import Version
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
@@ -159,7 +160,8 @@ def accept(consequences: Consequences, version: int | None) -> None:
 def tell(work: Work, activity: Activity, consequences: Consequences) -> None:
     """Tell people what an edit means for them; a new time or place to those only who are still in."""
     about: dict[str, Any] = {"activity_id": str(activity.id), "title": activity.title}
-    for kind, before, after in _TOLD:
+    undecided = UNDECIDED[activity.admission_mode], (SignUpState.APPLIED,), (SignUpState.CANCELLED,)
+    for kind, before, after in (*_TOLD, undecided):
         messages.enqueue_all(work.session, work.now, consequences.people(before, after), kind, **about)
     if consequences.moved:
         about["starts_at"] = activity.starts_at.isoformat()

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from engage.activities.models import DrawOutcome
 
-ALGORITHM: Final = "engage-draw-1"
+ALGORITHM: Final = "engage-draw-2"  # as 1, but of the public number the digits alone
 SEED_BYTES: Final = 32
 
 

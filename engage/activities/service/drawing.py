@@ -24,6 +24,7 @@ from engage.activities.models import (
 from engage.activities.queries.pools import free_in_pools
 from engage.activities.service import admission
 from engage.activities.service.draw import (
+    ALGORITHM,
     Entry,
     as_text,
     commitment_of,
@@ -50,7 +51,12 @@ _SETTLED_AT_ONCE: Final = 500
 # Who pressed in the last second may still wait for the row of the activity.
 _GRACE: Final = timedelta(seconds=30)
 _SIGN_UPS: Final[Any] = SignUp.__table__
-_RANK: Final = update(_SIGN_UPS).where(_SIGN_UPS.c.id == bindparam("of")).values(rank=bindparam("position"))
+# Who walked in before the draw needs no rank, and the database gives them none.
+_RANK: Final = (
+    update(_SIGN_UPS)
+    .where(_SIGN_UPS.c.id == bindparam("of"), _SIGN_UPS.c.state != SignUpState.WALK_IN)
+    .values(rank=bindparam("position"))
+)
 
 log = logging.getLogger("engage.lottery")
 
@@ -59,7 +65,7 @@ def commit_to_seed(work: Work, draw: LotteryDraw) -> None:
     """Give a draw a new seed: sealed, and its digest to be shown."""
     seed = new_seed()
     draw.sealed_seed = work.settings.keyring.seal(seed.hex(), _purpose(draw.activity_id))
-    draw.commitment = commitment_of(seed)
+    draw.commitment, draw.algorithm = commitment_of(seed), ALGORITHM
 
 
 def _purpose(activity_id: UUID) -> str:
@@ -100,9 +106,13 @@ def _settle(work: Work, activity: Activity, draw: LotteryDraw) -> None:
     ranked = [(sign_up_id, None if rank == UNRANKED else rank) for sign_up_id, rank in rows]
     admission.enqueue_ranked(work, activity.id, ranked, told=MessageKind.DRAW_WON, lengthen=True)
     if len(rows) < _SETTLED_AT_ONCE:
-        activity.drawn, draw.settled_at = True, work.now
+        draw.settled_at = work.now
+        work.session.flush()  # the database takes an activity for drawn once its draw is settled
+        activity.drawn = True
         work.session.flush()
-        _tell_losers(work, activity)
+        # Of a late draw the end of the queue tells those whom it left out: a number there would be void by the time it is read.
+        if audible(activity, work.now) < activity.queue_closes_at:
+            _tell_losers(work, activity)
 
 
 def _opened(work: Work, draw: LotteryDraw) -> bytes:

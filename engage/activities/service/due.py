@@ -1,4 +1,4 @@
-"""What the clock brings about: offers expire, holds end, pools merge, queues close, attendance becomes credit; and what was left undone.
+"""What the clock brings about: offers expire, holds end, pools merge, queues and applications end, attendance becomes credit; and what was left undone.
 
 Each activity is settled in a transaction of its own: its row is locked, and what was found is looked at again. So several workers and all
 requests can meet at it.
@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from engage.activities.models import Activity, ActivityStatus, SignUp
 from engage.activities.queries.inactive import held_by_inactive
+from engage.activities.queries.review import too_late_to_decide
 from engage.activities.service import admission, credit, release, transitions
 from engage.activities.service.drawing import close_entries_due, draw_due, settle_due
 from engage.core import clock
@@ -34,6 +35,7 @@ log = logging.getLogger("engage.due")
 _BATCH: Final = 50
 # Written into the SQL: neither engine uses a partial index for a condition that is bound.
 _WAITLISTED: Final[Any] = literal_column("'waitlisted'")
+_APPLIED: Final[Any] = literal_column("'applied'")
 
 
 def expire_offers(database: Database) -> int:
@@ -109,6 +111,20 @@ def close_queues(database: Database) -> int:
     )
 
 
+def end_undecided(database: Database) -> int:
+    """End the applications that nobody decided on while there was time, and the entries of no draw; return at how many activities."""
+    return _settle(
+        database,
+        lambda now: (
+            select(SignUp.activity_id)
+            .join(Activity, Activity.id == SignUp.activity_id)
+            .where(SignUp.state == _APPLIED, too_late_to_decide(now))
+            .distinct()
+        ),
+        transitions.end_undecided,
+    )
+
+
 def release_inactive(database: Database) -> int:
     """Free what people hold whose account was stopped while they signed up; return at how many activities."""
     return _settle(
@@ -148,7 +164,7 @@ def _try_to_settle(database: Database, activity_id: UUID, settle: Callable[[Work
 
 DUE: Final = (
     close_entries_due, draw_due, settle_due, release_inactive, expire_offers, release_held, merge_pools, close_queues,
-    settle_credit,
+    end_undecided, settle_credit,
 )  # fmt: skip
 
 

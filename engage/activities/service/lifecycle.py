@@ -211,6 +211,7 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
     if work.now >= activity.queue_closes_at:
         transitions.expire_offers(work, activity.id, tells=False)
         transitions.close_queue(work, activity.id, tells=False)
+        transitions.end_undecided(work, activity.id, tells=False)
     uploads.mark_walk_ins(work, activity)
     admission.fill(work, activity.id)
     _set_turns(work, activity, turns, cut)

@@ -19,7 +19,7 @@ from engage.activities.models import Activity, ActivityStatus, AdmissionMode, Lo
 from engage.activities.queries.draw import read_evidence
 from engage.activities.queries.pools import free_in_pools
 from engage.activities.service import drawing
-from engage.activities.service.draw import ALGORITHM, Entry, in_order, read_text, share_out
+from engage.activities.service.draw import Entry, in_order, read_text, share_out
 from engage.core.crypto import SealBrokenError
 from engage.core.errors import InvalidInput, Issue
 
@@ -35,8 +35,8 @@ _PLACES: Final = ("capacity", "sign_up_closes_at", "pools_merge_at")
 def set_lottery(work: Work, activity: Activity, terms: dict[str, Any] | None, values: dict[str, Any]) -> None:
     """Keep the draw of a locked activity as the part ``admission`` of a body has it, before the activity gets its new values.
 
-    Other terms get another seed and so another commitment. Once sign-up has opened they stay, with the project that weights
-    come from, and the draw may only be put off. From the closing to the draw neither the places, the pools and their merge
+    Other terms get another seed and so another commitment. Once sign-up has opened it stays so, and they stay, with the project
+    that weights come from, and the draw may only be put off. From the closing to the draw neither the places, the pools and their merge
     nor the end of sign-up move, once it is drawn nothing of it.
 
     Raises:
@@ -68,6 +68,8 @@ def _refuse_change(
     work: Work, activity: Activity, draw: LotteryDraw, terms: dict[str, Any], values: dict[str, Any]
 ) -> None:
     has_opened = activity.status is ActivityStatus.PUBLISHED and work.now >= activity.sign_up_opens_at
+    if has_opened and values["sign_up_opens_at"] > work.now:
+        raise AdmissionFrozen(Issue("/sign_up_opens_at", "sign_up_has_opened"))
     if not (has_opened or activity.applied or draw.closed_at):
         return
     given = terms.get("lottery")
@@ -119,7 +121,7 @@ def show(look: Context, activity_id: UUID) -> dict[str, Any]:
             _listed(entry, position, outcome)
             for position, (entry, outcome) in enumerate(zip(ordered, outcomes, strict=True), 1)
         ]
-    return {**evidence, **evidence["places"], "algorithm": ALGORITHM, "entries": listed}
+    return {**evidence, **evidence["places"], "entries": listed}
 
 
 def _listed(entry: Entry, position: int | None, outcome: Any) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def terms_of(settings: Settings, body: dict[str, Any]) -> dict[str, Any]:
     pools = admission.get("pools") or []
     issues = [
         *_misfits(body, pools, admission.get("pools_merge_at")),
-        *_misplaced(body, admission.get("lottery")),
+        *_misplaced(body, admission.get("lottery"), closes),
     ]
     if closes > window:
         issues.append(Issue("/waitlist/closes_minutes", "too_large", {"max": window}))
@@ -84,13 +84,14 @@ def _misfits(body: dict[str, Any], pools: list[dict[str, Any]], merge_at: Any) -
     return issues
 
 
-def _misplaced(body: dict[str, Any], lottery: dict[str, Any] | None) -> list[Issue]:
-    """Return what is wrong with when a lottery is drawn: some time after sign-up closes, not after the start."""
+def _misplaced(body: dict[str, Any], lottery: dict[str, Any] | None, closes: int) -> list[Issue]:
+    """Return what is wrong with when a lottery is drawn: some time after sign-up closes, not once its queue has closed."""
     if lottery is None:
         return []
     at, draws_at = "/admission/lottery/draws_at", lottery["draws_at"]
-    if draws_at > body["starts_at"]:
-        return [Issue(at, "bad_order", {"first": "draws_at", "second": "starts_at"})]
+    # Who is not drawn gets a turn in a queue: it must still move.
+    if draws_at > body["starts_at"] - timedelta(minutes=closes):
+        return [Issue(at, "too_late_before", {"second": "starts_at", "minutes": closes})]
     if draws_at < body["sign_up_closes_at"] + _SHOWN_FOR:
         minutes = _SHOWN_FOR // timedelta(minutes=1)
         return [Issue(at, "too_soon_after", {"first": "sign_up_closes_at", "minutes": minutes})]

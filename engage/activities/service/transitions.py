@@ -10,7 +10,15 @@ from uuid import UUID
 
 from sqlalchemy import exists, insert, literal_column, select, update
 
-from engage.activities.models import Activity, ActivityStatus, CancelCause, SignUp, SignUpState
+from engage.activities.models import (
+    Activity,
+    ActivityStatus,
+    AdmissionMode,
+    CancelCause,
+    SignUp,
+    SignUpState,
+)
+from engage.activities.queries.review import too_late_to_decide
 from engage.activities.service.filling import fill
 from engage.activities.service.quiet import audible
 from engage.messages import service as messages
@@ -28,6 +36,12 @@ if TYPE_CHECKING:
 _NO_PLACE: Final[dict[str, Any]] = {"pool": None, "held_until": None, "offer_expires_at": None}
 # Calling an activity off leaves its queue as it is; a summary does not.
 QUEUE_MOVES: Final = (ActivityStatus.PUBLISHED, ActivityStatus.SUMMARISED)
+# What somebody is told whose application ends without a decision.
+UNDECIDED: Final = {
+    AdmissionMode.FIRST_COME: MessageKind.QUEUE_CLOSED,
+    AdmissionMode.REVIEW: MessageKind.APPLICATION_NOT_DECIDED,
+    AdmissionMode.LOTTERY: MessageKind.DRAW_NOT_HELD,
+}
 # Written into the SQL: neither engine uses a partial index for a condition that is bound.
 _OFFERED: Final[Any] = literal_column("'offered'")
 
@@ -97,6 +111,27 @@ def close_queue(work: Work, activity_id: UUID, *, tells: bool = True) -> int:
         SignUp.state == SignUpState.WAITLISTED,
         closed.exists(),
     )
+
+
+def end_undecided(work: Work, activity_id: UUID, *, tells: bool = True) -> int:
+    """End the applications that nobody decided on while there was time, also once it is over, and tell the people; return how many."""
+    about = work.session.execute(
+        select(Activity.title, Activity.admission_mode, Activity.quiet_from, Activity.quiet_until).where(
+            Activity.id == activity_id, too_late_to_decide(work.now)
+        )
+    ).one_or_none()
+    if about is None:
+        return 0
+    people = _write(
+        work, SignUp.activity_id == activity_id, SignUp.state == SignUpState.APPLIED,
+        state=SignUpState.CANCELLED, cancelled_at=work.now, cancel_cause=CancelCause.QUEUE_CLOSED,
+    )  # fmt: skip
+    if tells:
+        messages.enqueue_all(
+            work.session, work.now, people, UNDECIDED[about.admission_mode],
+            not_before=audible(about, work.now), activity_id=str(activity_id), title=about.title,
+        )  # fmt: skip
+    return len(people)
 
 
 def back_to_queue(work: Work, which: Select[Any]) -> int:
