@@ -20,7 +20,7 @@ def city(empty_database):
     city = City(empty_database)
     city.migrate("0008")
     city.build()
-    city.migrate("0017")
+    city.migrate("0019")
     city.rows("UPDATE activity SET admission_mode = 'lottery', drawn = true RETURNING id")
     city.add("lottery_draw", activity_id=city.activity, **DRAWN)
     return city
@@ -42,7 +42,7 @@ def test_a_draw_keeps_its_algorithm_and_its_number_and_is_guarded(city):
 
 def test_nothing_guards_it_after_the_way_back(city):
     city.migrate("0020")
-    city.migrate("0017")
+    city.migrate("0019")
     assert city.rows("SELECT public_value, seed FROM lottery_draw") == [("3 1 7", "5" * 64)]
     assert city.rows(SEED) == [("another",)]
     assert len(city.rows(UNDRAWN)) == 1
