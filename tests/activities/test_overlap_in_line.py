@@ -284,21 +284,28 @@ def test_joining_one_while_another_promotes_gives_one_place(stage):
         )
 
 
-def test_people_who_are_released_at_once_and_wait_for_each_other_s_places_block_nobody(stage, make, database):
-    """Each release locks all its activities before anybody in their queues: else two would wait for each other."""
-    for _ in range(4):
-        activities = [stage.activity(Overlap.REFUSE, starts_at=stage.begin + hours * HOUR, ends_at=stage.begin + (hours + 1) * HOUR)
-                      for hours in range(4)]  # fmt: skip
-        people = [make.person() for _ in range(4)]
-        clients = [stage.log_in(person.id) for person in people]
-        for number, activity in enumerate(activities):
-            stage.join(activity, *clients[number:], *clients[:number])
+def test_freeing_all_that_somebody_has_waits_for_nobody_who_waits_for_it(stage, make, database):
+    """It locks all its activities before anybody in their queues: else another, which holds one of them, waits for that person."""
+    for _ in range(8):
+        early, late = stage.activity(), stage.activity(capacity=2)
+        released, (leaves, waits) = make.person(), stage.people(2)
+        stage.join(late, leaves)
+        late_too = stage.log_in(released.id)
+        change(
+            stage,
+            late,
+            starts_at=(stage.begin + 2 * HOUR).isoformat(),
+            ends_at=(stage.begin + 4 * HOUR).isoformat(),
+        )
+        stage.join(early, late_too, waits)
+        stage.join(late, late_too, waits)
 
-        def release(person):
+        def release(person=released):
             with database.transaction() as session:
                 return release_person(Work(session, Nobody(), clock.now(), database.settings), person.id)
 
-        assert at_once([lambda person=person: release(person) for person in people]) == [4] * 4
+        assert at_once([release, lambda: leaves.delete(url(late)).status_code]) == [2, 204]  # noqa: B023
+        assert states(early, waits) + states(late, waits) == ["confirmed", "confirmed"]
 
 
 def test_promoting_takes_three_statements_more(app, stage):
