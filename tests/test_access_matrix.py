@@ -27,7 +27,18 @@ from engage.identity.models import LoginTicket, PersonStatus
 from engage.orgs.models import Role, RoleInvitation
 
 OPERATIONS = {operation.name: operation for api in APIS for operation in api.operations}
-POSITIONS = ("own", "below", "beside", "above", "root", "county", "expired", "suspended", "ended", "unprivileged")
+POSITIONS = (
+    "own",
+    "below",
+    "beside",
+    "above",
+    "root",
+    "county",
+    "expired",
+    "suspended",
+    "ended",
+    "unprivileged",
+)
 ABOVE = ("above", "root")
 LETTERS = {
     "P": Role.PLATFORM_ADMIN, "O": Role.OFFICER, "A": Role.ANALYST, "S": Role.BRANCH_SECRETARY, "H": Role.HUB_MANAGER,

@@ -58,10 +58,7 @@ class ActivityCancelled(Conflict):
 
 class ActivityStarted(Conflict):
     code = "activity_started"
-    zh, en = (
-        "活动已经开始，不能再取消报名；请联系工作人员。",
-        "The activity has started; ask its staff instead.",
-    )
+    zh, en = "活动已经开始，不能再取消报名；请联系工作人员。", "The activity has started; ask its staff instead."  # fmt: skip
 
 
 class QuestionsFrozen(Conflict):
@@ -139,6 +136,16 @@ class SignUpClosed(Conflict):
 class ActivityFull(Conflict):
     code = "activity_full"
     zh, en = "名额和候补都已满。", "All places and the whole queue are taken."
+
+
+class PoolFull(Conflict):
+    code = "pool_full"
+    zh, en = "面向您的名额和候补都已满。", "All places that are for you and the whole queue are taken."
+
+
+class TooManyApplications(Conflict):
+    code = "too_many_applications"
+    zh, en = "报名人数已达本活动受理的上限；有人退出后可以再试。", "This activity takes no more applications until somebody withdraws one."  # fmt: skip
 
 
 class CreditTooLow(Conflict):
@@ -266,10 +273,7 @@ class NoSuchHoursEntry(NotFound):
 
 class HoursAlreadyGiven(Conflict):
     code = "hours_already_given"
-    zh, en = (
-        "此人在本活动已有服务时长；如有误，请先撤销再补录。",
-        "This person has hours of this activity; reverse them first if they are wrong.",
-    )
+    zh, en = "此人在本活动已有服务时长；如有误，请先撤销再补录。", "This person has hours of this activity; reverse them first if they are wrong."  # fmt: skip
 
 
 class HoursOverlap(Conflict):
@@ -313,10 +317,7 @@ class CertificateSuperseded(Conflict):
 
 class ExcuseTooLate(Conflict):
     code = "excuse_too_late"
-    zh, en = (
-        "请假时间已过；如不能参加，仍可取消报名。",
-        "It is too late to be excused; you can still give up your place.",
-    )
+    zh, en = "请假时间已过；如不能参加，仍可取消报名。", "It is too late to be excused; you can still give up your place."  # fmt: skip
 
 
 class NoSuchCreditEntry(NotFound):
@@ -326,10 +327,7 @@ class NoSuchCreditEntry(NotFound):
 
 class NothingToAppeal(Conflict):
     code = "nothing_to_appeal"
-    zh, en = (
-        "这条记录没有扣分，不需要申诉。",
-        "This entry took no points; there is nothing to appeal against.",
-    )
+    zh, en = "这条记录没有扣分，不需要申诉。", "This entry took no points; there is nothing to appeal against."  # fmt: skip
 
 
 class AppealTooLate(Conflict):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
-from engage.activities.errors import ActivityFull, AgeNotAllowed, CountyNotAllowed, MembersOnly
+from engage.activities.errors import ActivityFull, AgeNotAllowed, CountyNotAllowed, MembersOnly, PoolFull
 from engage.activities.models import CheckIn, Decision, ScanKind, SignUp, SignUpState
 from engage.activities.schemas.activity import ActivityIn
 from engage.activities.service import (
@@ -212,7 +212,7 @@ def _enter(stage: Stage, event: Event, activity_id: UUID, who: Resident, at: dat
     def happen() -> None:
         try:
             sign_up.sign_up(stage.look(who, at), activity_id, _answers(event, who))
-        except (ActivityFull, AgeNotAllowed, CountyNotAllowed, MembersOnly):
+        except (ActivityFull, AgeNotAllowed, CountyNotAllowed, MembersOnly, PoolFull):
             return  # turned away, as by the API
 
     return happen

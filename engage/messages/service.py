@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +17,6 @@ from engage.messages.errors import NoSuchMessage
 from engage.messages.models import Message, MessageKind, OutboxEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from uuid import UUID
 
     from sqlalchemy import ColumnElement, Connection
@@ -117,9 +118,37 @@ def _tell_of_account(
 tell_with(_tell_of_account)
 
 
+Recheck = Callable[["Session", list[Any]], dict[int, dict[str, Any]]]
+_rechecks: Final[dict[str, Recheck]] = {}
+
+
+def recheck_with(kinds: Iterable[MessageKind], recheck: Recheck) -> None:
+    """Let a feature look again at entries of some kinds that had to wait, when they are about to be delivered.
+
+    ``recheck`` gets the entries and returns, by ``seq``, the params of those that are still true, as they are by now. The others are dropped.
+    """
+    _rechecks.update(dict.fromkeys(kinds, recheck))
+
+
+def _still_true(session: Session, entries: Iterable[Any]) -> dict[int, dict[str, Any]]:
+    """Return the params of the entries that are to be delivered, by ``seq``."""
+    true: dict[int, dict[str, Any]] = {}
+    waited: defaultdict[Recheck, list[Any]] = defaultdict(list)
+    for entry in entries:
+        recheck = _rechecks.get(entry.kind) if entry.available_at > entry.created_at else None
+        if recheck is None:
+            true[entry.seq] = entry.params
+        else:
+            waited[recheck].append(entry)
+    for recheck, its in waited.items():
+        true |= recheck(session, its)
+    return true
+
+
 def deliver_due(database: Database, limit: int = _BATCH) -> int:
     """Put what is due in the outbox into the inboxes, at most ``limit`` entries; return how many were delivered.
 
+    What had to wait and is no longer true is dropped, and counts as delivered.
     Several workers may run: on PostgreSQL each takes entries that no other has locked. An entry makes one message
     even if it is delivered twice. One that fails is tried again after 20 s, 40 s and so on up to an hour.
     """
@@ -135,7 +164,12 @@ def deliver_due(database: Database, limit: int = _BATCH) -> int:
             .limit(limit)
             .with_for_update(skip_locked=True)
         ).all()
-        delivered = [entry.seq for entry in entries if _try_to_deliver(session, entry, now)]
+        true = _still_true(session, entries)
+        delivered = [
+            entry.seq
+            for entry in entries
+            if entry.seq not in true or _try_to_deliver(session, entry, true[entry.seq], now)
+        ]
         session.execute(update(OutboxEntry).where(OutboxEntry.seq.in_(delivered)).values(delivered_at=now))
     return len(delivered)
 
@@ -144,10 +178,10 @@ def _due(now: datetime) -> ColumnElement[bool]:
     return OutboxEntry.delivered_at.is_(None) & (OutboxEntry.available_at <= now)
 
 
-def _try_to_deliver(session: Session, entry: Any, now: datetime) -> bool:
+def _try_to_deliver(session: Session, entry: Any, params: dict[str, Any], now: datetime) -> bool:
     try:
         with session.begin_nested():
-            _deliver(session, entry)
+            _deliver(session, entry, params)
     except Exception as error:  # one entry that cannot be delivered must not stop the others
         log.warning("not delivered", exc_info=error, extra={"fields": {"seq": entry.seq, "kind": entry.kind}})
         pause = min(_FIRST_PAUSE * 2 ** min(entry.attempts + 1, 16), _LONGEST_PAUSE)
@@ -160,7 +194,7 @@ def _try_to_deliver(session: Session, entry: Any, now: datetime) -> bool:
     return True
 
 
-def _deliver(session: Session, entry: Any) -> None:
+def _deliver(session: Session, entry: Any, params: dict[str, Any]) -> None:
     session.execute(
         upserting(session, Message)
         .values(
@@ -168,7 +202,7 @@ def _deliver(session: Session, entry: Any) -> None:
             person_id=entry.person_id,
             outbox_seq=entry.seq,
             kind=entry.kind,
-            params=entry.params,
+            params=params,
             created_at=entry.created_at,
         )
         .on_conflict_do_nothing(index_elements=["outbox_seq"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 DAY = 1440
 QUIET_FROM, QUIET_UNTIL = 1320, 480
 OFFER_MINUTES = 120
+HELD_MINUTES = 240  # before the start: from then on points decide nothing
 
 
 def is_quiet(at: int) -> bool:
@@ -55,6 +56,9 @@ class Life:
     now: int = 0
     merged: bool = False
     called_off: bool = False
+    alone: bool = False  # allows no other activity at the same time
+    low: dict[int, int] = field(default_factory=dict)  # who has too few points, until when
+    elsewhere: set[int] = field(default_factory=set)  # who has a place in another activity at the same time
     rows: list[Row] = field(default_factory=list)
 
     @property
@@ -83,6 +87,16 @@ class Life:
             return [pool for pool in pools if self.taken(pool) < self.places[pool]]
         return [None] if self.taken() < self.capacity else []
 
+    def clashes(self, person: int) -> bool:
+        return self.alone and person in self.elsewhere
+
+    def held_until(self, person: int) -> int | None:
+        """Until when somebody is passed over if nothing changes, None when they may have a place now."""
+        if self.clashes(person):
+            return self.queue_closes
+        last_hours = self.starts - HELD_MINUTES
+        return last_hours if self.low.get(person, 0) > self.now and self.now < last_hours else None
+
     # What people and staff do; each returns whether it was taken.
 
     def join(self, person: int, pools: tuple[int, ...], *, by_staff: bool = False) -> bool:
@@ -90,10 +104,11 @@ class Life:
             return False
         if self.live(person):
             return True
-        if self.called_off:
+        if self.called_off or self.clashes(person):
             return False
         if self.now >= self.ends or (not by_staff and self.now >= self.starts):
             return False
+        until = self.held_until(person)
         self.merge_if_due()
         ahead = self.due() if self.now < self.queue_closes else []
         wanted = {pool for row in ahead for pool in row.pools}
@@ -101,10 +116,10 @@ class Life:
             free = [pool for pool in self.free_for(pools) if pool not in wanted]
         else:
             free = [] if ahead else self.free_for(pools)
-        if free:
+        if free and until is None:
             self.rows.append(Row(person, "confirmed", pools, free[0]))
         elif len(self.queue()) < self.turns and self.now < self.queue_closes:
-            self.rows.append(Row(person, "waitlisted", pools))
+            self.rows.append(Row(person, "waitlisted", pools, held_until=until))
         else:
             return False
         return True
@@ -141,6 +156,8 @@ class Life:
         if row and row.state == "confirmed":
             return True  # perhaps it was never offered: the caller looks
         if self.called_off or row is None or row.state != "offered" or (row.expires or 0) <= self.now:
+            return False
+        if self.clashes(person):
             return False
         row.state, row.expires = "confirmed", None
         return True
@@ -203,11 +220,18 @@ class Life:
             row.held_until = None
         if released:  # they waited for their place until now: it is not offered
             self.fill(at_once=self.now < self.queue_closes)
+        back = [
+            row for row in self.queue() if row.held_until is not None and self.held_until(row.person) is None
+        ]
+        for row in back:
+            row.held_until = None
+        if back:
+            self.fill()
         merged = self.merge_if_due()
         closed = self.queue() if self.now >= self.queue_closes and not self.called_off else []
         for row in closed:
             row.end()
-        return bool(expired or released or merged or closed)
+        return bool(expired or released or back or merged or closed)
 
     def merge_if_due(self) -> bool:
         if self.divided and not self.called_off and (self.merge_at or 0) <= self.now < self.ends:
@@ -235,6 +259,8 @@ class Life:
                 return
         for row in self.due():
             free = self.free_for(row.pools)
-            if free:
+            if free and (until := self.held_until(row.person)) is not None:
+                row.held_until = until
+            elif free:
                 row.state = "confirmed" if expires is None else "offered"
                 row.pool, row.expires = free[0], expires

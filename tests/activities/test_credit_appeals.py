@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -15,9 +16,8 @@ from engage.activities.models import (
     CreditAppeal,
     CreditEntry,
     CreditRule,
-    SignUp,
-    SignUpState,
 )
+from engage.activities.service.due import advance_due
 from engage.core import clock, ids
 from engage.messages.models import OutboxEntry
 from engage.orgs.models import Role
@@ -268,15 +268,18 @@ def test_deciding_takes_few_statements(app, court):
 
 
 @pytest.mark.parametrize(("points", "freed"), [(-40, True), (-41, False)])
-def test_who_is_no_longer_below_the_threshold_is_no_longer_held(court, make, database, points, freed):
-    until = clock.now() + timedelta(hours=20)
-    other = make.sign_up(make.activity(), court.person)
-    make.credit_entry(other, points=points)
-    held = make.sign_up(make.activity(), court.person, state=SignUpState.WAITLISTED, held_until=until)
+def test_who_is_no_longer_below_the_threshold_takes_their_turn(court, make, database, points, freed):
+    make.credit_entry(make.sign_up(make.activity(), court.person), points=points)
+    starts_at = clock.now() + timedelta(days=3)
+    ahead = make.activity(starts_at=starts_at, ends_at=starts_at + timedelta(hours=2))
+    court.client.put(f"/v1/activities/{ahead.id}/sign-up", json={})
     court.staff(Role.OFFICER, org=court.city).post(court.appeal(), json=UPHOLD)
-    with database.reading() as db:
-        now_held = db.scalar(select(SignUp.held_until).where(SignUp.id == held.id))
-    assert now_held == (clock.now() if freed else until)
+    advance_due(database, threading.Event())
+    mine = court.client.get(f"/v1/activities/{ahead.id}/sign-up").json
+    held_until = (starts_at - timedelta(hours=24)).isoformat()
+    assert (mine["state"], mine["held_until"]) == (
+        ("confirmed", None) if freed else ("waitlisted", held_until)
+    )
     assert (court.points() >= 60) is freed
 
 

@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from activities.proof import violations
 from bodies import activity_body
 from counting import count_statements
 from sqlalchemy import select
@@ -145,6 +146,41 @@ def test_an_appeal_that_is_upheld_lets_them_in_at_the_next_round(lecture, make, 
     officer.post(f"/v1/credit-appeals/{appeal.id}/decision", json={"uphold": True, "reason": "已核实"})
     settle(database)
     assert state(client, lecture) == "confirmed"
+
+
+def test_points_that_fade_or_are_won_let_them_in_at_the_next_round_in_the_order_of_the_queue(
+    lecture, held_person, make, as_user, frozen, database
+):
+    people = [make.person() for _ in range(3)]
+    noted = [make.sign_up(make.activity(), person) for person in people]
+    for sign_up, fades in zip(noted, (4, 1, 4), strict=True):
+        make.credit_entry(sign_up, points=-41, fades_at=clock.now() + timedelta(hours=fades))
+    clients = [as_user(person.id) for person in people]
+    for client in clients:
+        client.put(url(lecture), json={})
+    frozen.move(hours=1)
+    settle(database)
+    assert [state(client, lecture) for client in clients] == ["waitlisted", "confirmed", "waitlisted"]
+    for sign_up in (noted[0], noted[2]):
+        make.credit_entry(sign_up, rule=CreditRule.ATTENDED, points=3)
+    settle(database)
+    assert [state(client, lecture) for client in clients] == ["confirmed", "confirmed", "waitlisted"]
+    assert clients[2].get(url(lecture)).json["held_until"] is None, "they wait like everybody"
+    assert violations(database) == {}
+
+
+def test_nobody_is_held_once_credit_is_off_or_asks_for_less(
+    lecture, held_person, as_user, database, monkeypatch
+):
+    clients = [as_user(held_person(points).id) for points in (-41, -61)]
+    for client in clients:
+        client.put(url(lecture), json={})
+    monkeypatch.setattr(database, "settings", database.settings.replace(credit_threshold=50))
+    settle(database)
+    assert [state(client, lecture) for client in clients] == ["confirmed", "waitlisted"]
+    monkeypatch.setattr(database, "settings", database.settings.replace(credit=False))
+    settle(database)
+    assert state(clients[1], lecture) == "confirmed"
 
 
 @pytest.fixture

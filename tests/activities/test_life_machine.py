@@ -9,17 +9,18 @@ from typing import Any
 
 import previews
 import pytest
-from activities.life import DAY, Life, Row
+from activities.life import DAY, HELD_MINUTES, Life
 from activities.proof import violations
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
-from engage.activities.models import Activity, Audience, CheckIn, Pool, SignUp, SignUpState
+from engage.activities.models import Activity, Audience, CheckIn, CreditEntry, Pool, SignUp, SignUpState
 from engage.activities.service.due import advance_due
 from engage.activities.service.release import release_person
 from engage.core.clock import SHANGHAI
+from engage.core.config import Overlap
 from engage.core.db import Nobody, Work
 from engage.orgs.models import Role
 
@@ -53,16 +54,22 @@ class LifeMachine(RuleBasedStateMachine):
         merges_before=st.sampled_from([None, None, 30, 120, 600]),
         begins=st.sampled_from([600, 1310, DAY + 60, DAY + 440, DAY + 840]),
         first=st.lists(person, unique=True, max_size=PEOPLE),
+        alone=st.booleans(),
+        credit=st.booleans(),
     )
-    def begin(self, sizes, turns, overflow, starts, window, merges_before, begins, first):
+    def begin(self, sizes, turns, overflow, starts, window, merges_before, begins, first, alone, credit):
         house = self.house
+        house.database.settings = house.settings.replace(credit=credit, credit_held_hours=HELD_MINUTES // 60)
+        self.credit = credit
         ends = starts + 120
         begins = min(begins, starts - 61)
         house.clock.set(at(begins))
         merge_at = None if merges_before is None else starts - merges_before
         places = list(sizes) if merge_at else [sum(sizes)]
         offers_from = starts - window
-        self.model = Life(places, turns, offers_from, starts - 60, starts, ends, merge_at, begins)
+        self.model = Life(
+            places, turns, offers_from, starts - 60, starts, ends, merge_at, begins, alone=alone
+        )
         self.overflow = overflow
         self.activity = house.make.activity(
             house.org,
@@ -77,6 +84,10 @@ class LifeMachine(RuleBasedStateMachine):
             queue_closes_at=at(starts - 60),
             pools_merged=merge_at is None,
             pools_merge_at=at(merge_at) if merge_at else None,
+            overlap=Overlap.REFUSE if alone else Overlap.ALLOW,
+        )
+        self.there = house.make.activity(
+            house.org, project_id=house.project.id, starts_at=at(0), ends_at=at(9 * DAY)
         )
         self.shape = []
         if merge_at:
@@ -161,7 +172,8 @@ class LifeMachine(RuleBasedStateMachine):
     def released(self, who):
         """Somebody's account is stopped, and restored at once."""
         model, database = self.model, self.house.database
-        taken = model.leave(who, by_staff=True)
+        taken = model.leave(who, by_staff=True) + (who in model.elsewhere)
+        model.elsewhere.discard(who)
         with database.transaction() as session:
             work = Work(session, Nobody(), self.house.clock.now, database.settings)
             assert release_person(work, self.house.people[who].id) == taken
@@ -237,30 +249,40 @@ class LifeMachine(RuleBasedStateMachine):
             "sign_up_closes_at": starts,
             "capacity": sum(sizes),
             "waitlist_capacity": model.turns,
-            "admission": {"pools": pools, "pools_merge_at": at(model.merge_at).isoformat()}
-            if pools
-            else None,
+            "admission": {
+                "overlap": "refuse" if model.alone else "allow",
+                "pools": pools,
+                "pools_merge_at": at(model.merge_at).isoformat() if pools else None,
+            },
             "waitlist": {"offer_window_minutes": model.starts - model.offers_from, "closes_minutes": 60},
             "attendance": {"excuse_minutes": 0},
         }
 
     @rule(who=person, minutes=st.integers(1, 1500))
-    def hold_back(self, who, minutes):
-        """Somebody joins who may not be confirmed before a time."""
-        model = self.model
-        if model.live(who) or len(model.queue()) >= model.turns or model.now >= model.queue_closes:
+    def loses_points(self, who, minutes):
+        """Somebody has too few for some time."""
+        if not self.credit or self.model.low.get(who, 0) > self.model.now:
             return
-        until, pools = model.now + minutes, self.pools_for(who)
-        self.house.make.sign_up(
-            self.activity,
-            self.house.people[who],
-            state=SignUpState.WAITLISTED,
-            starts_at=at(model.starts),  # it may have been moved since it was made
-            ends_at=at(model.ends),
-            held_until=at(until),
-            pool_mask=sum(1 << pool for pool in pools),
-        )
-        model.rows.append(Row(who, "waitlisted", pools, held_until=until))
+        fades = self.model.now + minutes
+        noted = self.house.make.sign_up(self.there, self.house.people[who], state=SignUpState.CANCELLED)
+        self.house.make.credit_entry(noted, points=-50, fades_at=at(fades))
+        self.model.low[who] = fades
+
+    @rule(who=person)
+    def goes_elsewhere(self, who):
+        """Somebody gets a place in another activity at the same time, or gives it up."""
+        there = self.model.elsewhere
+        if who not in there:
+            self.house.make.sign_up(self.there, self.house.people[who])
+        else:
+            theirs = SignUp.person_id == self.house.people[who].id, SignUp.state == SignUpState.CONFIRMED
+            with self.house.database.transaction() as session:
+                session.execute(
+                    update(SignUp)
+                    .where(SignUp.activity_id == self.there.id, *theirs)
+                    .values(state=SignUpState.CANCELLED, cancelled_at=self.house.clock.now)
+                )
+        there ^= {who}
 
     @rule(minutes=st.sampled_from([1, 20, 60, 150]), worker=st.booleans())
     def time_passes(self, minutes, worker):
@@ -271,6 +293,7 @@ class LifeMachine(RuleBasedStateMachine):
         """Go to the next instant at which a rule changes, or a minute beyond."""
         model = self.model
         instants = {model.offers_from, model.merge_at, model.queue_closes, model.starts, 1320, DAY + 480}
+        instants |= {model.starts - HELD_MINUTES, *model.low.values()}
         instants |= {instant for row in model.rows for instant in (row.expires, row.held_until)}
         ahead = [instant for instant in instants if instant is not None and instant > model.now]
         if ahead:
@@ -335,14 +358,16 @@ class LifeMachine(RuleBasedStateMachine):
     def teardown(self):
         found = violations(self.house.database)
         assert {name for name in found if not name.endswith("_overdue")} == set()
+        ours = self.activity.id, self.there.id
         with self.house.database.transaction() as session:
-            for table in (CheckIn, SignUp, Pool):
-                session.execute(delete(table).where(table.activity_id == self.activity.id))
-            session.execute(delete(Activity).where(Activity.id == self.activity.id))
+            for table in (CreditEntry, CheckIn, SignUp, Pool):
+                session.execute(delete(table).where(table.activity_id.in_(ours)))
+            session.execute(delete(Activity).where(Activity.id.in_(ours)))
 
 
 @pytest.fixture
-def house(make, as_user, frozen, database):
+def house(make, as_user, frozen, database, monkeypatch):
+    monkeypatch.setattr(database, "settings", database.settings)  # each life has its own
     org = make.org()
     people = [
         make.person(hometown_code="140524" if number < PEOPLE // 2 else "140502") for number in range(PEOPLE)
@@ -351,6 +376,7 @@ def house(make, as_user, frozen, database):
         make=make,
         clock=frozen,
         database=database,
+        settings=database.settings,
         org=org,
         project=make.project(org),
         people=people,
@@ -383,11 +409,32 @@ LIVES = {
         [("time_passes", 60, False), ("leave", 0), ("sign_up", 2), ("settle",), ("sign_up", 2)],
     ),
     "who is held back takes their turn in time": (
-        {"starts": DAY + 960, "begins": 600, "window": 60, "first": [0]},
+        {"starts": DAY + 960, "begins": 600, "window": 60, "first": [0], "credit": True},
         [
-            ("hold_back", 1, 60), ("sign_up", 2), ("leave", 0), ("sign_up", 0), ("time_passes", 60, True),
+            ("loses_points", 1, 60), ("sign_up", 1), ("sign_up", 2), ("leave", 0), ("sign_up", 0), ("time_passes", 60, True),
             ("leave", 2), ("look", 1), ("look", 0),
         ],
+    ),
+    "who never has the points back is not offered a place but has it, in the last hours": (
+        {"starts": DAY + 960, "begins": DAY + 710, "first": [0], "credit": True},
+        [
+            ("loses_points", 1, 1500), ("sign_up", 1), ("sign_up", 2), ("leave", 0), ("look", 2), ("leave", 2),
+            ("something_becomes_due", False, True), ("look", 1),
+        ],
+    ),
+    "who has a place elsewhere is passed for as long as they have it": (
+        {"starts": DAY + 960, "begins": 600, "first": [0, 1, 2], "alone": True},
+        [
+            ("goes_elsewhere", 1), ("leave", 0), ("look", 2), ("settle",), ("sign_up", 0), ("goes_elsewhere", 1), ("settle",),
+            ("leave", 2), ("look", 1), ("look", 0), ("goes_elsewhere", 1), ("leave", 1), ("sign_up", 1), ("look", 0),
+        ],
+    ),
+    "also where one of two pools is full": (
+        {
+            "starts": DAY + 960, "begins": 600, "sizes": (1, 1), "overflow": True, "merges_before": 120, "first": [0, 1, 2, 3, 4],
+            "alone": True,
+        },
+        [("goes_elsewhere", 2), ("leave", 0), ("leave", 1), ("look", 3), ("look", 4), ("goes_elsewhere", 2), ("settle",), ("look", 2)],
     ),
     "what was offered is offered again when it is held after all": (
         {"starts": DAY + 960, "begins": DAY + 500, "first": [0, 1, 2]},
@@ -423,6 +470,7 @@ def test_lives_that_chance_meets_rarely(house, life):
     begin, steps = LIVES[life]
     machine = type("Machine", (LifeMachine,), {"house": house})()
     shape = {"sizes": (0, 1), "turns": 4, "overflow": False, "window": 1440, "merges_before": None}
+    shape |= {"alone": False, "credit": False}
     machine.begin(**{**shape, **begin})
     for name, *values in steps:
         getattr(machine, name)(*values)

@@ -241,6 +241,19 @@ def test_when_pools_are_one_a_place_is_for_everybody(apart, frozen, database, so
     assert violations(database) == {}
 
 
+def test_whoever_finds_no_place_that_is_for_them_is_told_so_although_others_are_free(
+    hold, someone, database, make, as_user
+):
+    url = hold(COUNTY, pool("公开", 1), waitlist_capacity=0)
+    assert join(someone(), url) == "confirmed"
+    late = make.person()
+    refused = as_user(late.id).put(f"{url}/sign-up", json={})
+    assert (refused.status_code, refused.json["code"]) == (409, "pool_full")
+    assert refused.json["detail"] == "面向您的名额和候补都已满。"
+    assert as_user(late.id).get(url).json["places_left"] > 0
+    assert join(someone(LINGCHUAN), url) == "confirmed"
+
+
 def test_near_the_start_a_pools_place_is_offered_to_whom_it_is_for(hold, someone, frozen, database):
     url = hold(COUNTY, pool("公开", 1))
     ours, other, waiting_other, waiting_ours = (

@@ -15,11 +15,22 @@ from counting import count_statements
 from factories import Factory, OneTransaction
 from racing import at_once
 from sqlalchemy import select
+from sqlalchemy.orm import aliased
 
-from engage.activities.models import Activity, ActivityStatus, Audience, Pool, SignUpState
+from engage.activities.models import (
+    HOLDS_PLACE,
+    Activity,
+    ActivityStatus,
+    Audience,
+    Pool,
+    SignUp,
+    SignUpState,
+)
+from engage.activities.queries.holding import held_for_nothing
 from engage.activities.service import due
 from engage.app import create_app
 from engage.core import clock
+from engage.core.config import Overlap
 from engage.orgs.models import Role
 
 THREADS = 12
@@ -203,6 +214,7 @@ def test_a_random_schedule_of_many_activities_leaves_nobody_stranded(app, make, 
                 project_id=project_id,
                 capacity=dice.randint(1, 3),
                 waitlist_capacity=dice.randint(0, 5),
+                overlap=Overlap.REFUSE if number % 4 > 1 else Overlap.ALLOW,  # all are at one of two times
                 **(near if number % 2 else {}),
             ).id
             for number in range(ACTIVITIES)
@@ -241,6 +253,37 @@ def test_a_random_schedule_of_many_activities_leaves_nobody_stranded(app, make, 
     answers = at_once([lambda number=number: wander(number) for number in range(WORKERS)])
     assert [answer.json for run in answers for answer in run if is_wrong(answer)] == []
     assert violations(database) == {}
+    assert places_where_none_is_allowed(database) == [], (
+        "whoever has a place where no other is allowed has it alone"
+    )
+    due.advance_due(database, threading.Event())
+    assert violations(database) == {}
+    with database.reading() as db:
+        settings = database.settings
+        assert db.scalars(held_for_nothing(settings, clock.now())).all() == []
+    assert places_where_none_is_allowed(database) == []
+
+
+def places_where_none_is_allowed(database):
+    """People with two places at the same time in activities of which each allows none beside it."""
+    here, there = aliased(SignUp), aliased(SignUp)
+    with database.reading() as db:
+        return db.scalars(
+            select(here.person_id)
+            .join(
+                there,
+                (there.person_id == here.person_id)
+                & (there.starts_at == here.starts_at)
+                & (there.seq > here.seq),
+            )
+            .join(Activity, Activity.id == there.activity_id)
+            .where(
+                here.state.in_(HOLDS_PLACE),
+                there.state.in_(HOLDS_PLACE),
+                Activity.overlap == Overlap.REFUSE,
+                here.activity_id.in_(select(Activity.id).where(Activity.overlap == Overlap.REFUSE)),
+            )
+        ).all()
 
 
 def test_check_in_races_leaving_and_one_of_them_wins(as_user, make, database, frozen):

@@ -11,7 +11,15 @@ from counting import count_statements
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from engage.activities.models import Activity, ActivityStatus, CancelCause, SignUp, SignUpState
+from engage.activities.models import (
+    MAX_APPLICATIONS,
+    Activity,
+    ActivityStatus,
+    AdmissionMode,
+    CancelCause,
+    SignUp,
+    SignUpState,
+)
 from engage.activities.service import admission, rules
 from engage.activities.service import sign_up as service
 from engage.core import clock, ids
@@ -270,6 +278,33 @@ def faster(monkeypatch, what):
         return check(*args, **kwargs)
 
     monkeypatch.setattr(service, "check_answers", check_after)
+
+
+@pytest.mark.parametrize("mode", [AdmissionMode.REVIEW, AdmissionMode.LOTTERY])
+def test_where_no_more_applications_are_taken_it_says_so_and_not_that_places_are_gone(
+    as_user, make, database, mode
+):
+    org = make.org()
+    activity = make.activity(org, admission_mode=mode)
+
+    def set_(**values):
+        with database.transaction() as session:
+            session.execute(update(Activity).where(Activity.id == activity.id).values(**values))
+
+    set_(applied=MAX_APPLICATIONS)
+    for _ in range(2):  # the second finds the rules known
+        refused = as_user(make.person().id).put(url(activity), json={})
+        assert (refused.status_code, refused.json["code"]) == (409, "too_many_applications")
+    if mode is AdmissionMode.REVIEW:
+        officer = as_user(make.staff(Role.OFFICER, org=org).id)
+        added = officer.post(url(activity, "sign-ups"), json={"person_id": str(make.person().id)})
+        assert added.json["state"] == "confirmed", "staff do not apply"
+        set_(capacity=1, waitlist_capacity=0)
+        added = officer.post(url(activity, "sign-ups"), json={"person_id": str(make.person().id)})
+        assert added.json["code"] == "activity_full"
+    else:
+        set_(drawn=True)
+        assert as_user(make.person().id).put(url(activity), json={}).json["state"] == "confirmed"
 
 
 def test_whoever_is_beaten_to_the_last_place_is_told_so(as_user, make, monkeypatch):

@@ -75,8 +75,8 @@ def test_an_entry_that_fails_stops_no_other_and_is_tried_again_later(database, m
     leave(database, [unlucky, lucky])
     original = service._deliver
 
-    def fail(session, entry):
-        original(session, entry)
+    def fail(session, entry, params):
+        original(session, entry, params)
         if entry.person_id == unlucky.id:
             raise RuntimeError("no")
 

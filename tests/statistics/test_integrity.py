@@ -16,6 +16,8 @@ from engage.activities.models import (
     Audience,
     CheckIn,
     CheckInMethod,
+    HoursEntry,
+    HoursKind,
     LotteryDraw,
     Pool,
     SignUp,
@@ -52,7 +54,7 @@ def unguarded(database):
                 connection.exec_driver_sql(f"DROP TRIGGER {name}")
             connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
         else:
-            for table in ("sign_up", "check_in", "activity", "activity_pool", "lottery_draw"):
+            for table in ("sign_up", "check_in", "activity", "activity_pool", "lottery_draw", "hours_entry"):
                 connection.exec_driver_sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
                 checks = connection.execute(
                     text(f"SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = '{table}'::regclass")
@@ -73,7 +75,7 @@ def unguarded(database):
 
 
 class Rows:
-    """Three activities in order: an open one with everything, one in pools, one whose queue has closed."""
+    """Activities in order: an open one with everything, one in pools, one whose queue has closed, two of the past with hours."""
 
     def __init__(self, make, now):
         self.now = now
@@ -118,6 +120,23 @@ class Rows:
             sign_up_closes_at=now - timedelta(seconds=59),
         )
         self.undecided = make.sign_up(self.reviewed, state=SignUpState.APPLIED)
+        person, day = make.person(), 24 * HOUR
+        first, second = (
+            make.activity(
+                starts_at=now - days * day, ends_at=now - days * day + HOUR, sign_up_opens_at=now - 9 * day,
+                sign_up_closes_at=now - days * day,
+            )
+            for days in (3, 2)
+        )  # fmt: skip
+        self.hours, self.mistaken = make.hours(first, person), make.hours(second, person)
+        mirror = {
+            "debit_account_id": self.mistaken.credit_account_id,
+            "credit_account_id": self.mistaken.debit_account_id,
+        }
+        self.reversal = make.hours(
+            second, person, kind=HoursKind.REVERSAL, reverses_id=self.mistaken.id, reason="记错", **mirror
+        )
+        make.hours(second, person)
 
     def person_of(self, row):
         return row.person_id
@@ -148,6 +167,10 @@ def held(r, **values):
 def closed(r, **values):
     text = as_text([Entry(r.entry.id, 1, 0)])
     return {"closed_at": r.now, "entries": text, "entries_digest": digest_of(text), **values}
+
+
+def entries(row, **values):
+    return update(HoursEntry).where(HoursEntry.id == row.id).values(**values)
 
 
 def like(row, **values):
@@ -227,6 +250,18 @@ FAULTS = {
     "other entries": (lambda r: [draws(r.lottery, **closed(r, entries=""))], {"draw_entries"}),
     "another digest": (lambda r: [draws(r.lottery, **closed(r, entries_digest="00" * 32))], {"draw_entries"}),
     "no entries": (lambda r: [draws(r.lottery, **closed(r, entries=None))], {"draw_entries"}),
+    "a walk-in whom nobody saw": (
+        lambda r: [sign_ups(r.other, state="walk_in"), activities(r.open, taken=1, capacity=1)], {"walk_in_without_check_in"},
+    ),
+    "hours twice for the same time": (
+        lambda r: [entries(r.hours, until_at=r.mistaken.from_at + HOUR / 2)], {"hours_overlap"},
+    ),
+    "hours of one activity twice": (lambda r: [delete(HoursEntry).where(HoursEntry.id == r.reversal.id)], {"hours_overlap"}),
+    "more hours taken back than given": (lambda r: [entries(r.reversal, minutes=121)], {"reversal_mirrors"}),
+    "hours that were given changed afterwards": (lambda r: [entries(r.mistaken, minutes=60)], {"reversal_mirrors"}),
+    "hours taken back from another account": (
+        lambda r: [entries(r.reversal, debit_account_id=r.reversal.credit_account_id)], {"reversal_mirrors"},
+    ),
     "another start": (lambda r: [sign_ups(r.gone, starts_at=r.now)], {"times"}),
     "another end": (lambda r: [sign_ups(r.applied, ends_at=r.now)], {"times"}),
 }  # fmt: skip
@@ -283,6 +318,7 @@ ALMOST = {
     "an application of what was called off": lambda r: [
         activities(r.reviewed, queue_closes_at=r.now - 9 * HOUR, sign_up_closes_at=r.now - 9 * HOUR, status=ActivityStatus.CANCELLED)
     ],
+    "hours that end as others begin": lambda r: [entries(r.hours, until_at=r.mistaken.from_at)],
     "a walk-in who checked in": lambda r: [sign_ups(r.place, state="walk_in"), activities(r.open, taken=1, capacity=1)],
 }  # fmt: skip
 
@@ -342,7 +378,7 @@ def test_the_answer_says_what_was_looked_at(make, as_user, frozen):
     Rows(make, frozen.now)
     answer = as_user(make.staff(Role.ANALYST, org=make.org()).id).get(URL)
     assert answer.status_code == 200
-    assert answer.json["checked"] == {"activities": 5, "sign_ups": 10}
+    assert answer.json["checked"] == {"activities": 7, "sign_ups": 10}
     assert (answer.json["violations"], answer.json["as_of"]) == (0, "2026-10-01T10:00:00+08:00")
     assert [check["name"] for check in answer.json["checks"]] == [check.name for check in CHECKS]
     assert answer.json["seconds"] >= 0

@@ -90,7 +90,7 @@ class Activity(Entity, Versioned):
     """Something people sign up for.
 
     ``taken`` counts the places held (confirmed or offered), ``waiting`` the turns in the queue, ``held`` those of them that
-    are not due before a set time, ``applied`` the applications and entries that wait for a decision. Triggers on
+    are passed over for now, ``applied`` the applications and entries that wait for a decision. Triggers on
     ``sign_up`` keep all four, so that the CHECKs below hold against every statement, whoever sends it.
 
     Freed places promote at once until ``offers_from_at``, are offered until ``queue_closes_at``, and are left to walk-ins from then on.

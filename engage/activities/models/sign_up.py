@@ -108,7 +108,9 @@ class SignUp(Base):
     pool_mask: Mapped[int] = mapped_column(default=0, server_default="0")  # pools open to the person
     pool: Mapped[int | None]  # where the place is, while places are divided
     joined_position: Mapped[int | None]  # what was told on joining the queue
-    held_until: Mapped[datetime | None]  # not confirmed before then
+    held_until: Mapped[
+        datetime | None
+    ]  # passed over until then, if not for nothing by now (queries/holding.py)
     offered_at: Mapped[datetime | None]
     offer_expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import Select
+    from sqlalchemy import ColumnElement, Select
 
     from engage.core.config import Settings
     from engage.core.db import Context
@@ -76,6 +76,11 @@ def held_until(look: Context, person_id: UUID, starts_at: datetime) -> datetime 
     return until if until is not None and held_people(look, [person_id]) else None
 
 
+def in_force(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition on an entry that it counts: not faded, not withdrawn."""
+    return CreditEntry.fades_at > now, CreditEntry.withdrawn_at.is_(None)
+
+
 def held_people(look: Context, person_ids: Sequence[UUID]) -> set[UUID]:
     """Return who of some people has too few points to be given a place before the last hours. One statement, none when off."""
     settings = look.settings
@@ -83,11 +88,7 @@ def held_people(look: Context, person_ids: Sequence[UUID]) -> set[UUID]:
         return set()
     rows = look.db.execute(
         select(CreditEntry.person_id, func.sum(CreditEntry.points))
-        .where(
-            CreditEntry.person_id.in_(person_ids),
-            CreditEntry.fades_at > look.now,
-            CreditEntry.withdrawn_at.is_(None),
-        )
+        .where(CreditEntry.person_id.in_(person_ids), *in_force(look.now))
         .group_by(CreditEntry.person_id)
     )
     return {person_id for person_id, change in rows if _points(settings, change) < settings.credit_threshold}

@@ -29,7 +29,7 @@ from engage.identity.models import Person
 from engage.orgs.access import Permission
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Select
 
     from engage.core.db import Context
 
@@ -46,6 +46,36 @@ def is_reversed(entry: Any = HoursEntry) -> ColumnElement[bool]:
 def is_in_force(entry: Any = HoursEntry) -> ColumnElement[bool]:
     """Return the condition that an entry gives time and was not taken back."""
     return and_(entry.kind != HoursKind.REVERSAL, ~is_reversed(entry))
+
+
+def overlapping() -> Select[UUID]:
+    """Return the select of entries in force, by activity, that touch the time of an earlier one of the same person."""
+    earlier = func.max(HoursEntry.until_at).over(
+        partition_by=HoursEntry.person_id, order_by=(HoursEntry.from_at, HoursEntry.id), rows=(None, -1)
+    )
+    of_person = (
+        select(HoursEntry.activity_id, HoursEntry.from_at, earlier.label("busy_until"))
+        .where(is_in_force())
+        .subquery()
+    )
+    return select(of_person.c.activity_id).where(of_person.c.from_at < of_person.c.busy_until)
+
+
+def not_mirrored() -> Select[UUID]:
+    """Return the select of reversals, by activity, that do not take back exactly what they reverse."""
+    same = ("minutes", "activity_id", "person_id", "from_at", "until_at")
+    mirrors = and_(
+        HoursEntry.id == _Back.reverses_id,
+        HoursEntry.kind != HoursKind.REVERSAL,
+        HoursEntry.debit_account_id == _Back.credit_account_id,
+        HoursEntry.credit_account_id == _Back.debit_account_id,
+        *(getattr(HoursEntry, name) == getattr(_Back, name) for name in same),
+    )
+    return (
+        select(_Back.activity_id)
+        .outerjoin(HoursEntry, mirrors)
+        .where(_Back.kind == HoursKind.REVERSAL, HoursEntry.id.is_(None))
+    )
 
 
 def _entries() -> Any:

@@ -24,6 +24,7 @@ from engage.activities.models import (
     SignUpState,
 )
 from engage.activities.queries import draw_integrity as draws
+from engage.activities.queries.hours import not_mirrored, overlapping
 from engage.activities.queries.inactive import held_by_inactive
 from engage.activities.queries.review import too_late_to_decide
 from engage.core.clock import day_start, shanghai_day
@@ -220,6 +221,14 @@ def _not_admitted(_: datetime) -> Select[UUID]:
     )
 
 
+def _walk_in_unseen(_: datetime) -> Select[UUID]:
+    return (
+        select(SignUp.activity_id)
+        .outerjoin(CheckIn, CheckIn.sign_up_id == SignUp.id)
+        .where(SignUp.state == SignUpState.WALK_IN, CheckIn.sign_up_id.is_(None))
+    )
+
+
 def _offers_overdue(now: datetime) -> Select[UUID]:
     """Find offers past their end; while an activity is called off they wait for its re-opening."""
     return _places_where(
@@ -298,6 +307,9 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("place_without_pool", "分池活动的名额都在池中", "where places are divided each is in a pool", _outside_pools),
     Check("wrong_pool", "名额所在的池存在且对本人开放", "the pool of a place exists and is open to its holder", _wrong_pool),
     Check("check_in_without_admission", "签到者都有名额或为现场参加", "who checked in has a place or walked in", _not_admitted),
+    Check("walk_in_without_check_in", "现场参加者都已签到", "who walked in has checked in", _walk_in_unseen),
+    Check("hours_overlap", "每人有效的服务时长互不重叠", "nobody has hours in force twice for the same time", lambda _: overlapping()),
+    Check("reversal_mirrors", "撤销记录与被撤销的时长相互抵消", "a reversal takes back exactly what it reverses", lambda _: not_mirrored()),
     Check("offers_overdue", "没有过期未处理的保留名额", "no offer is past its time (else: is a worker running?)", _offers_overdue),
     Check("held_overdue", "没有到期未放行的暂缓", "nobody is held back past their time (else: is a worker running?)", _held_overdue),
     Check("queues_overdue", "候补截止后队列已结束", "no queue goes on after its close (else: is a worker running?)", _queues_overdue),

@@ -1,11 +1,14 @@
-"""Reads of who has two places at the same time. ``CLASH`` is the rule for one person, for joining too (joining.py)."""
+"""Reads of who has two places at the same time.
+
+``CLASH`` is the rule for one person, for joining too (joining.py), ``has_place_elsewhere`` the same for the rows of a statement.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import String, Uuid, bindparam, column, select, text
+from sqlalchemy import ColumnElement, String, Uuid, bindparam, column, select, text
 from sqlalchemy.orm import aliased
 
 from engage.activities.models import HOLDS_PLACE, Activity, ActivityStatus, SignUp
@@ -34,21 +37,31 @@ def overlap_with(activity_id: UUID, title: str) -> dict[str, Any]:
     return {"code": "overlap", "activity": {"id": activity_id, "name": title}}
 
 
+def has_place_elsewhere() -> ColumnElement[bool]:
+    """Return the condition on a sign-up that its person has a place in another published activity at the same time."""
+    other, elsewhere = aliased(SignUp), aliased(Activity)
+    return (
+        select(other.seq)
+        .join(elsewhere, elsewhere.id == other.activity_id)
+        .where(
+            other.person_id == SignUp.person_id,
+            other.activity_id != SignUp.activity_id,
+            other.state.in_(HOLDS_PLACE),
+            other.ends_at > SignUp.starts_at,
+            other.starts_at < SignUp.ends_at,
+            elsewhere.status == ActivityStatus.PUBLISHED,
+        )
+        .correlate(SignUp)
+        .exists()
+    )
+
+
 def people_in_two_places(look: Context, activity_id: UUID) -> set[UUID]:
     """Return the people with a place in an activity who have one in another published activity at the same time."""
-    other = aliased(SignUp)
     return set(
         look.db.scalars(
-            select(SignUp.person_id)
-            .join(other, (other.person_id == SignUp.person_id) & (other.activity_id != SignUp.activity_id))
-            .join(Activity, Activity.id == other.activity_id)
-            .where(
-                SignUp.activity_id == activity_id,
-                SignUp.state.in_(HOLDS_PLACE),
-                other.state.in_(HOLDS_PLACE),
-                other.ends_at > SignUp.starts_at,
-                other.starts_at < SignUp.ends_at,
-                Activity.status == ActivityStatus.PUBLISHED,
+            select(SignUp.person_id).where(
+                SignUp.activity_id == activity_id, SignUp.state.in_(HOLDS_PLACE), has_place_elsewhere()
             )
         )
     )

@@ -22,10 +22,12 @@ from engage.activities.errors import (
     NoSuchSignUp,
     OfferExpired,
     Overlaps,
+    PoolFull,
     QueueClosed,
     SignUpClosed,
     SignUpNotConfirmed,
     SignUpNotOpen,
+    TooManyApplications,
     WeeklyLimitReached,
     WrongActivityState,
 )
@@ -72,7 +74,7 @@ _NOT_FOR_YOU: Final = (
 
 @api.operation(
     "PUT", "/activities/{activity_id}/sign-up", access=claimed, zh="报名", body=SignUpIn, returns=SignUpOut, mode=Mode.STATEMENT,
-    refuses=[NoSuchActivity, ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, QueueClosed, ConflictingChange, CreditTooLow, *_NOT_FOR_YOU],
+    refuses=[NoSuchActivity, ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, PoolFull, QueueClosed, TooManyApplications, ConflictingChange, CreditTooLow, *_NOT_FOR_YOU],
 )  # fmt: skip
 def sign_up(look: Look, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Sign up: a place, or a turn in the queue.
@@ -170,7 +172,7 @@ def export_sign_ups(look: Look, activity_id: UUID, query: dict[str, Any]) -> byt
 
 @api.operation(
     "POST", "/activities/{activity_id}/sign-ups", access=staff, zh="代为报名", body=AddPersonIn, returns=AddedSignUpOut, status=201,
-    refuses=[NoSuchActivity, NotAllowed, NoSuchPerson, WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, QueueClosed, CreditTooLow, *_NOT_FOR_YOU], idempotent=True,
+    refuses=[NoSuchActivity, NotAllowed, NoSuchPerson, WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, PoolFull, QueueClosed, CreditTooLow, *_NOT_FOR_YOU], idempotent=True,
 )  # fmt: skip
 def add_person(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Sign somebody up as staff, also outside the sign-up window.

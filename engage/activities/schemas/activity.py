@@ -276,7 +276,14 @@ class MySignUpStateOut(Out):
     held_until = Instant(
         required=True,
         allow_none=True,
-        metadata={"example": None, "description": "此前不会确认 · not confirmed before"},
+        metadata={
+            "example": None,
+            "description": (
+                "暂缓：信用分不足，或同一时间另有名额而本活动不允许（见 `warnings`）；原因消失即恢复排队，最迟到此时"
+                " · passed over for now, for too few points or for a place elsewhere at the same time that this activity does not allow"
+                " (see `warnings`): until that is no longer so, and until then at the latest"
+            ),
+        },
     )
     decision_reason = Text(
         200,

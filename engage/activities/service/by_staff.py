@@ -55,7 +55,7 @@ def add_person(work: Work, activity_id: UUID, person_id: UUID, given: list[dict[
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
         NoSuchPerson: no active person has this id.
-        WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, QueueClosed: it takes nobody now.
+        WrongActivityState, ActivityOver, SignUpClosed, ActivityFull, PoolFull, QueueClosed: it takes nobody now, or not this person.
         CreditTooLow: they may only queue, and there is no turn left.
         ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly, NoPoolForYou: it does not take this person.
         Overlaps, DailyLimitReached, WeeklyLimitReached: their other sign-ups keep them from it.

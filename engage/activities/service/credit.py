@@ -218,20 +218,11 @@ def decide_appeal(work: Work, appeal_id: UUID, *, uphold: bool, reason: str) -> 
 
 
 def _withdraw(work: Work, entry_id: UUID) -> None:
-    person_id = work.session.execute(
+    # Who is no longer to be held back for it is found by the worker (due.py).
+    work.session.execute(
         update(CreditEntry)
         .where(CreditEntry.id == entry_id)
         .values(withdrawn_at=work.now, withdrawn_by=work.actor.id)
-        .returning(CreditEntry.person_id)
-        .execution_options(synchronize_session=False)
-    ).scalar_one()
-    if credit.held_people(work, [person_id]):
-        return
-    # What is due at once is given by the worker, in the order of each queue.
-    work.session.execute(
-        update(SignUp)
-        .where(SignUp.person_id == person_id, SignUp.ends_at > work.now, SignUp.held_until > work.now)
-        .values(held_until=work.now, updated_at=work.now)
         .execution_options(synchronize_session=False)
     )
 

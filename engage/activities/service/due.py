@@ -13,6 +13,7 @@ from sqlalchemy import literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
 from engage.activities.models import Activity, ActivityStatus, SignUp
+from engage.activities.queries.holding import held_for_nothing
 from engage.activities.queries.inactive import held_by_inactive
 from engage.activities.queries.review import too_late_to_decide
 from engage.activities.service import admission, credit, release, transitions
@@ -74,6 +75,29 @@ def _release_held(work: Work, activity_id: UUID) -> None:
     closes_at = work.session.scalar(select(Activity.queue_closes_at).where(Activity.id == activity_id))
     # They waited for their place until now: it is theirs, not offered, unless it is for the door by now.
     admission.fill(work, activity_id, at_once=closes_at is not None and work.now < closes_at)
+
+
+def let_back_in_line(database: Database) -> int:
+    """Let those take their turn who are held back for nothing any more; return at how many activities.
+
+    Points that fade, come back or are won, a place elsewhere that ends, moves or is called off, another setting: whatever it was, it is seen here.
+    """
+    return _settle(
+        database,
+        lambda now: held_for_nothing(database.settings, now).with_only_columns(SignUp.activity_id).distinct(),
+        _let_back_in_line,
+    )
+
+
+def _let_back_in_line(work: Work, activity_id: UUID) -> None:
+    found = held_for_nothing(work.settings, work.now).where(SignUp.activity_id == activity_id)
+    work.session.execute(
+        update(SignUp)
+        .where(SignUp.seq.in_(found))
+        .values(held_until=None, updated_at=work.now)
+        .execution_options(synchronize_session=False)
+    )
+    admission.fill(work, activity_id)
 
 
 def merge_pools(database: Database) -> int:
@@ -163,8 +187,8 @@ def _try_to_settle(database: Database, activity_id: UUID, settle: Callable[[Work
 
 
 DUE: Final = (
-    close_entries_due, draw_due, settle_due, release_inactive, expire_offers, release_held, merge_pools, close_queues,
-    end_undecided, settle_credit,
+    close_entries_due, draw_due, settle_due, release_inactive, expire_offers, release_held, let_back_in_line, merge_pools,
+    close_queues, end_undecided, settle_credit,
 )  # fmt: skip
 
 

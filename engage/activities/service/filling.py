@@ -9,8 +9,11 @@ from uuid import UUID
 from sqlalchemy import Integer, Uuid, bindparam, select, update
 
 from engage.activities.models import Activity, ActivityStatus, Pool, SignUp, SignUpState
-from engage.activities.queries.credit import end_of_holding, held_people
+from engage.activities.queries.credit import end_of_holding
+from engage.activities.queries.holding import held_back
 from engage.activities.service.quiet import QuietHours, audible
+from engage.activities.service.rules import lock_people
+from engage.core.config import Overlap
 from engage.core.db import UtcDateTime
 from engage.core.prepared import Prepared
 from engage.messages import service as messages
@@ -49,6 +52,7 @@ class _Activity(NamedTuple):
     offer_minutes: int
     quiet_from: int
     quiet_until: int
+    overlap: Overlap
 
 
 _ACTIVITY: Final = Prepared(
@@ -95,8 +99,8 @@ def fill(
 
     Far from the start a place is confirmed; inside the offer window it is offered, for the time that the activity sets without quiet
     hours; once the queue has closed nothing is given. ``at_once`` confirms whatever the time, for who was accepted or drawn. Each is
-    told, after quiet hours. Pools that are due are merged first. Here credit is looked at for whoever waits, however they came to wait and whenever
-    they lost their points.
+    told, after quiet hours. Pools that are due are merged first. Here credit and places elsewhere are looked at for whoever waits, however they came
+    to wait: who may have no place now is held back, and whoever stands behind them is next.
     """
     activity = _ACTIVITY.one_or_none(work.session, {"activity_id": activity_id, "now": work.now})
     if activity is None:
@@ -188,18 +192,16 @@ def _give(
 ) -> int:
     given = 0
     while sum(free.values()) > 0:
-        waiting = _next_in_line(work, activity.id, free)
-        ready = _hold_back(work, activity, waiting)
-        places = _share_out(ready, free)
+        places, left = _share_out(_next_in_line(work, activity.id, free), free)
         if not places:
-            if len(ready) == len(waiting):
-                break
-            continue  # with those behind who was held back
+            break
+        if _hold_back(work, activity, [turn for turn, _ in places]):
+            continue  # with those behind them
         # One after another, in their order: the database refuses whoever passes somebody that stands ahead.
         for turn, pool in places:
             _GIVE.all(work.session, {"of": turn.seq, "pool": pool, **terms})
         _tell(work, activity, [turn.person_id for turn, _ in places], terms, told)
-        given += len(places)
+        given, free = given + len(places), left
     return given
 
 
@@ -211,28 +213,43 @@ def _next_in_line(work: Work, activity_id: UUID, free: dict[int | None, int]) ->
     return _NEXT_IN_POOLS.all(work.session, {**values, "mask": mask})
 
 
-def _hold_back(work: Work, activity: _Activity, waiting: list[_Turn]) -> list[_Turn]:
-    """Return who of those in line may have a place now; who has too few points of credit is held until the last hours."""
-    until = end_of_holding(work, activity.starts_at)
-    held = held_people(work, [turn.person_id for turn in waiting]) if until is not None else ()
-    for turn in waiting:
-        if turn.person_id in held:
-            _HOLD.all(work.session, {"of": turn.seq, "held_until": until, "updated_at": work.now})
-    return [turn for turn in waiting if turn.person_id not in held]
+def _hold_back(work: Work, activity: _Activity, turns: list[_Turn]) -> bool:
+    """Hold back who of those whose turn has come may have no place now; say whether there are any.
+
+    For too few points of credit until the last hours; for a place elsewhere, where the activity allows none, until its queue closes. Who is held
+    for nothing any more is found by the worker (due.py).
+    """
+    last_hours = end_of_holding(work, activity.starts_at) if work.settings.credit else None
+    is_alone = activity.overlap is Overlap.REFUSE
+    if last_hours is None and not is_alone:
+        return False
+    sign_ups = [turn.seq for turn in turns]
+    held = held_back(work, sign_ups)
+    if is_alone and not held:
+        # Another activity may be giving them a place at this moment: they are looked at again once nobody else can.
+        lock_people(work, [turn.person_id for turn in turns])
+        held = held_back(work, sign_ups)
+    for seq, clashes in held:
+        until = activity.queue_closes_at if clashes else last_hours
+        _HOLD.all(work.session, {"of": seq, "held_until": until, "updated_at": work.now})
+    return bool(held)
 
 
-def _share_out(waiting: list[_Turn], free: dict[int | None, int]) -> list[tuple[_Turn, int | None]]:
-    """Return (turn, pool) for those who get a place, and take the places from ``free``."""
+def _share_out(
+    waiting: list[_Turn], free: dict[int | None, int]
+) -> tuple[list[tuple[_Turn, int | None]], dict[int | None, int]]:
+    """Return (turn, pool) for those whose turn has come, and what is then left of the places."""
     places: list[tuple[_Turn, int | None]] = []
+    left = dict(free)
     for turn in waiting:
-        pool = next(iter(free), None) if None in free else _pool_for(turn.pool_mask, free)
-        if pool not in free:
+        pool = next(iter(left), None) if None in left else _pool_for(turn.pool_mask, left)
+        if pool not in left:
             continue
         places.append((turn, pool))
-        free[pool] -= 1
-        if not free[pool]:
-            del free[pool]
-    return places
+        left[pool] -= 1
+        if not left[pool]:
+            del left[pool]
+    return places, left
 
 
 def _pool_for(mask: int, free: dict[int | None, int]) -> int | None:

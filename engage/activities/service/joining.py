@@ -55,6 +55,11 @@ _COLUMNS: Final = """
     check_in.checked_in_at AS mine_checked_in_at, check_in.arrived_at AS mine_arrived_at,
     clash.id AS clash_id, clash.title AS clash_title
 """
+# Whoever would apply and cannot: staff, who do not apply, are told of places and turns.
+_APPLICATIONS_FULL: Final = f"""
+    activity.applied >= {MAX_APPLICATIONS}
+    AND (activity.admission_mode = 'review' OR activity.admission_mode = 'lottery' AND NOT activity.drawn) AS applications_full
+"""
 _FROM: Final = """
     FROM activity LEFT JOIN mine ON true LEFT JOIN check_in ON check_in.sign_up_id = mine.id
     LEFT JOIN clash ON true
@@ -160,7 +165,7 @@ def _for_postgresql(*, divided: bool) -> TextualSelect:
     return _met(
         f"""
         WITH {_SEEN}, clash AS ({CLASH}), {place}, entry AS ({insert})
-        SELECT {_COLUMNS}, {missed}, entry.joined_state, entry.joined_position
+        SELECT {_COLUMNS}, {_APPLICATIONS_FULL}, {missed}, entry.joined_state, entry.joined_position
         {_FROM} LEFT JOIN entry ON true WHERE activity.id = :activity_id
         """
     )
@@ -175,7 +180,7 @@ def _for_sqlite(*, divided: bool) -> TextualSelect:
 
 def _look(takes: str) -> TextualSelect:
     return _met(
-        f"WITH {_SEEN}, clash AS ({CLASH}) SELECT {_COLUMNS}, {takes} AS takes, NULL AS joined_state, NULL AS joined_position"
+        f"WITH {_SEEN}, clash AS ({CLASH}) SELECT {_COLUMNS}, {_APPLICATIONS_FULL}, {takes} AS takes, NULL AS joined_state, NULL AS joined_position"
         f" {_FROM} WHERE activity.id = :activity_id"
     )
 
@@ -217,6 +222,7 @@ class Met(NamedTuple):
     mine_arrived_at: datetime | None
     clash_id: UUID | None
     clash_title: str | None
+    applications_full: bool
     takes: bool | None
     joined_state: str | None
     joined_position: int | None
@@ -225,7 +231,7 @@ class Met(NamedTuple):
 _INSTANTS: Final = ("_at", "_until")
 _KINDS: Final[dict[str, Any]] = {
     "id": Uuid(), "mine_id": Uuid(), "clash_id": Uuid(), "version": Integer(), "late_minutes": Integer(), "mine_position": Integer(),
-    "joined_position": Integer(), "pools_merged": Boolean(), "takes": Boolean(), "mine_answers": JSON(),
+    "joined_position": Integer(), "pools_merged": Boolean(), "applications_full": Boolean(), "takes": Boolean(), "mine_answers": JSON(),
 }  # fmt: skip
 _RESULT: Final[dict[str, Any]] = {
     name: UtcDateTime() if name.endswith(_INSTANTS) else _KINDS.get(name, String()) for name in Met._fields

@@ -28,11 +28,13 @@ def release_person(work: Work, person_id: UUID, cause: CancelCause = CancelCause
         .where(SignUp.person_id == person_id, SignUp.ends_at > work.now, SignUp.state.in_(FREED))
         .order_by(SignUp.activity_id)
     ).all()
+    # All of them before the first is filled, which may lock people.
+    for activity_id in activity_ids:
+        admission.lock(work, activity_id)
     return sum(_release(work, activity_id, person_id, cause) for activity_id in activity_ids)
 
 
 def _release(work: Work, activity_id: UUID, person_id: UUID, cause: CancelCause) -> bool:
-    admission.lock(work, activity_id)
     sign_up_id = work.session.scalar(
         select(SignUp.id).where(
             SignUp.activity_id == activity_id,

@@ -201,7 +201,7 @@ def refuse_conflicts(work: Work, rules: Rules, person_id: UUID) -> None:
 
 def conflicts(work: Work, rules: Rules, person_ids: Sequence[UUID]) -> dict[UUID, DomainError]:
     """Return why their other sign-ups keep people from joining; holds their rows, in the order of ids."""
-    _lock_people(work, person_ids)
+    lock_people(work, person_ids)
     found: dict[UUID, DomainError] = {}
     if rules.overlap is Overlap.REFUSE:
         found |= _overlapping(work, rules, person_ids, HOLDS_PLACE)
@@ -225,13 +225,14 @@ def refuse_overlap(work: Work, rules: Rules, person_id: UUID) -> None:
         Overlaps: they have.
 
     """
-    _lock_people(work, [person_id])
+    lock_people(work, [person_id])
     refusal = _overlapping(work, rules, [person_id], (SignUpState.CONFIRMED,)).get(person_id)
     if refusal is not None:
         raise refusal
 
 
-def _lock_people(work: Work, person_ids: Sequence[UUID]) -> None:
+def lock_people(work: Work, person_ids: Sequence[UUID]) -> None:
+    """Hold the rows of people, in the order of ids, so that nobody gives them a place elsewhere meanwhile; after those of activities, always."""
     work.session.execute(
         select(Person.id).where(Person.id.in_(person_ids)).order_by(Person.id).with_for_update(key_share=True)
     )

@@ -17,9 +17,11 @@ from engage.activities.errors import (
     AlreadyCheckedIn,
     CreditTooLow,
     NoSuchActivity,
+    PoolFull,
     QueueClosed,
     SignUpClosed,
     SignUpNotOpen,
+    TooManyApplications,
 )
 from engage.activities.models import (
     ActivityStatus,
@@ -75,7 +77,8 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
 
     Raises:
         NoSuchActivity: not published.
-        ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, QueueClosed: it takes nobody now.
+        ActivityCancelled, ActivityOver, SignUpNotOpen, SignUpClosed, ActivityFull, PoolFull, QueueClosed, TooManyApplications: it takes nobody
+            now, or nobody of whom this person is one.
         CreditTooLow: they may only queue, and there is no turn left.
         ProfileIncomplete, AgeNotAllowed, CountyNotAllowed, MembersOnly, NoPoolForYou: it does not take this person.
         Overlaps, DailyLimitReached, WeeklyLimitReached: their other sign-ups keep them from it.
@@ -95,7 +98,7 @@ def sign_up(look: Look, activity_id: UUID, given: list[dict[str, Any]] | None) -
             raise NoSuchActivity
         if _are_those_of(rules, outcome.facts):
             _refuse_closed(outcome.facts, look.now)
-            raise refusal or no_room(outcome.facts, look.now)
+            raise refusal or _not_taken(outcome.facts, look.now)
         forget(activity_id)
     raise ConflictingChange
 
@@ -122,7 +125,7 @@ def sign_up_claimed(look: Look, activity_id: UUID, given: list[dict[str, Any]] |
         _refuse_closed(facts, look.now)
         check_eligible(look, rules, member)
         check_answers(rules.questions, given or [])
-        raise no_room(facts, look.now)
+        raise _not_taken(facts, look.now)
     return sign_up(look, activity_id, given)
 
 
@@ -192,8 +195,15 @@ def let_in(work: Work, rules: Rules, joining: admission.Joining) -> admission.Ou
 
 
 def no_room(facts: Any, now: datetime) -> DomainError:
-    """Return why an activity that is open has no place and no turn left."""
-    return QueueClosed() if now >= facts.queue_closes_at else ActivityFull()
+    """Return why an activity that is open has no place and no turn left for somebody."""
+    if now >= facts.queue_closes_at:
+        return QueueClosed()
+    return ActivityFull() if facts.pools_merged else PoolFull()
+
+
+def _not_taken(facts: Any, now: datetime) -> DomainError:
+    """Return why an activity that is open takes nobody more who signs up for themselves."""
+    return TooManyApplications() if facts.applications_full else no_room(facts, now)
 
 
 def _joined(look: Look, outcome: admission.Outcome, state: SignUpState) -> dict[str, Any]:
