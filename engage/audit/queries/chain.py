@@ -44,7 +44,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Verdict:
-    """What was looked at, what is wrong, and the head, which is the next anchor. ``waiting_since``: as of the function."""
+    """What was looked at, what is wrong, and the head, which is the next anchor. ``waiting_since``: as the function returns it."""
 
     position: int = 0
     hash: bytes = BEGINNING
