@@ -24,7 +24,7 @@ from engage.activities.models import (
     SignUp,
     SignUpState,
 )
-from engage.core import clock
+from engage.core import clock, ids
 
 HOUR = timedelta(hours=1)
 
@@ -97,6 +97,12 @@ class Table:
         """Return an INSERT of a pool."""
         shape = {"name": "池", "audience": Audience.EVERYBODY, "county_codes": [], "capacity": 9}
         return insert(Pool).values(activity_id=self.activity.id, position=position, **{**shape, **values})
+
+    def walks_in(self):
+        """Return the INSERTs of somebody new who comes to the door."""
+        theirs = {"person_id": self.make.person().id}
+        sign_up = self.row("walk_in", id=(sign_up_id := ids.new_id()), **theirs)
+        return [sign_up, self.check_in("in", sign_up_id=sign_up_id, **theirs)]
 
     def check_in(self, name, **values):
         row, now = self.rows[name], clock.now()
@@ -276,7 +282,7 @@ ALLOWED: dict[str, tuple[Callable[[Any], Table], Callable[[Table], Any]]] = {
     "a rank that the draw gives": (lambda make: with_a_free_place(make, admission_mode="lottery"), lambda t: t.change("applicant", rank=1)),
     "a turn at the end of the queue": (with_a_free_place, lambda t: t.row("waitlisted")),
     "a pool that nobody is in taken away": (lambda make: divided(make, capacity=1).put("in", "confirmed", pool_mask=1, pool=1), lambda t: t.of_pool(delete(Pool), 2)),
-    "a walk-in beyond the capacity": (full, lambda t: t.row("walk_in")),
+    "a walk-in beyond the capacity": (full, lambda t: t.walks_in()),
     "an offer accepted": (lambda make: Table(make).put("o", "offered", offer_expires_at=clock.now()).put("first", "waitlisted"), lambda t: t.change("o", state="confirmed", offer_expires_at=None)),
     "joining again after leaving": (lambda make: Table(make).put("old", "cancelled"), lambda t: t.row("confirmed", person_id=t.rows["old"].person_id)),
     "another pool that has a place": (lambda make: divided(make).put("in", "confirmed", pool_mask=3, pool=1), lambda t: t.change("in", pool=2)),
