@@ -9,26 +9,24 @@ import re
 import threading
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from uuid import UUID
 
-from sqlalchemy import JSON, Connection, DateTime, Enum, MetaData, Uuid, create_engine, event
+from sqlalchemy import JSON, Connection, MetaData, Uuid, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.types import TypeDecorator
 
 from engage.core import clock, ids
-from engage.core.clock import SHANGHAI
+from engage.core.columns import UtcDateTime
 from engage.core.errors import DatabaseBusy, VersionConflict
 from engage.core.logging import count_statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sqlalchemy import Dialect, Engine
+    from sqlalchemy import Engine
 
     from engage.core.config import Settings
 
@@ -45,35 +43,6 @@ _SQLITE_CACHE_KIB: Final = 8192
 
 _VERSION_TAG: Final = re.compile(r'(?:W/)?"(\d{1,9})-([0-9a-f]+)"')
 
-E = TypeVar("E", bound=StrEnum)
-
-
-def _with_offset(value: datetime | None) -> datetime | None:
-    if value is not None and value.tzinfo is None:
-        raise ValueError("an instant needs an offset")
-    return value
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An instant: aware in, aware out. PostgreSQL keeps timestamptz, SQLite text in UTC."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        given = _with_offset(value)
-        return given and given.astimezone(UTC).replace(tzinfo=None)
-
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
-        return super().bind_processor(dialect) if dialect.name == "sqlite" else _with_offset
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        # Shanghai on the way out, as PostgreSQL answers by itself (connection option): the JSON needs no conversion.
-        return value and value.replace(tzinfo=UTC).astimezone(SHANGHAI)
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
-        return super().result_processor(dialect, coltype) if dialect.name == "sqlite" else None
-
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
@@ -84,19 +53,6 @@ class Base(DeclarativeBase):
         list[dict[str, Any]]: JSON(),
         list[str]: JSON(),
     }
-
-
-def enum_column(kind: type[E], name: str) -> Enum:
-    """Return the column type of a closed set: its values as text, refused by a CHECK outside the set."""
-    return Enum(
-        kind,
-        name=name,
-        native_enum=False,
-        create_constraint=True,
-        validate_strings=True,
-        values_callable=lambda members: [member.value for member in members],
-        length=32,
-    )
 
 
 class Entity(Base):

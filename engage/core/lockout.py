@@ -20,7 +20,8 @@ from sqlalchemy import CheckConstraint, Index, String, case, delete, literal, nu
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engage.core import audit, clock
-from engage.core.db import Base, UtcDateTime, upserting
+from engage.core.columns import UtcDateTime
+from engage.core.db import Base, upserting
 from engage.core.errors import LockedOut, RateLimited
 from engage.core.limits import Quota, policy_of, subject_of
 from engage.core.logging import current

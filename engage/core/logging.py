@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import orjson
 
+from engage.core import clock
+
 _requests: Final = logging.getLogger("engage.request")
 REQUEST_ID: Final = "[A-Za-z0-9._-]{8,64}"  # what a client may name its request
 _NOISY: Final = ("httpx", "httpcore", "urllib3")  # they log full addresses, and WeChat's carry secrets
@@ -46,7 +48,7 @@ class _RequestRecord(logging.LogRecord):
     _LIKE: Final = vars(logging.LogRecord("engage.request", logging.INFO, "", 0, "request", None, None))
 
     def __init__(self, fields: dict[str, Any]) -> None:
-        self.__dict__.update(self._LIKE, created=time.time(), fields=fields)
+        self.__dict__.update(self._LIKE, created=clock.now().timestamp(), fields=fields)
 
 
 def note_request(fields: dict[str, Any]) -> None:

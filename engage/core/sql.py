@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, String
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from engage.core.db import UtcDateTime
+from engage.core.columns import UtcDateTime
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.compiler import SQLCompiler

@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from engage.core.db import Base, Entity, Versioned, enum_column
+from engage.core.columns import enum_column
+from engage.core.db import Base, Entity, Versioned
 
 
 class HubStatus(StrEnum):

@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from engage.core.columns import enum_column
 from engage.core.config import TokenAlgorithm
-from engage.core.db import Base, Entity, enum_column
+from engage.core.db import Base, Entity
 
 PHONE_PURPOSE: Final = "person.phone"
 MAX_DEVICE_CHARS: Final = 40

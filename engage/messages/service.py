@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import delete, exists, func, insert, literal, select, update
 
 from engage.core import clock, ids
-from engage.core.db import UtcDateTime, upserting
+from engage.core.columns import UtcDateTime
+from engage.core.db import upserting
 from engage.identity.service.notices import Notice, tell_with
 from engage.messages.errors import NoSuchMessage
 from engage.messages.models import Message, MessageKind, OutboxEntry

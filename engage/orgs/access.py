@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Uuid, and_, bindparam, column, exists, false, func, or_, select, table
 from sqlalchemy.orm import aliased
 
-from engage.core.db import UtcDateTime
+from engage.core.columns import UtcDateTime
 from engage.core.errors import Issue, NotAllowed
 from engage.identity.models import Person, PersonStatus
 from engage.orgs.errors import NoSuchOrg

@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from engage.core.db import Base, Entity, Versioned, enum_column
+from engage.core.columns import enum_column
+from engage.core.db import Base, Entity, Versioned
 
 # Enclave branches stand in another city: their division says where, not what they answer for.
 ENCLAVE_KIND = "enclave_branch"

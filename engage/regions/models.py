@@ -7,7 +7,8 @@ from enum import StrEnum
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from engage.core.db import Base, enum_column
+from engage.core.columns import enum_column
+from engage.core.db import Base
 
 
 class DivisionLevel(StrEnum):

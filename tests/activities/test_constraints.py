@@ -26,7 +26,7 @@ from engage.activities.models import (
     SignUpState,
 )
 from engage.activities.service.draw import ALGORITHM, commitment_of, digest_of
-from engage.core import clock
+from engage.core import clock, ids
 
 HOUR = timedelta(hours=1)
 
@@ -103,6 +103,12 @@ class Table:
     def draw(self, **values):
         """Return an UPDATE of the draw."""
         return update(LotteryDraw).where(LotteryDraw.activity_id == self.activity.id).values(**values)
+
+    def walks_in(self):
+        """Return the INSERTs of somebody new who comes to the door."""
+        theirs = {"person_id": self.make.person().id}
+        sign_up = self.row("walk_in", id=(sign_up_id := ids.new_id()), **theirs)
+        return [sign_up, self.check_in("in", sign_up_id=sign_up_id, **theirs)]
 
     def check_in(self, name, **values):
         row, now = self.rows[name], clock.now()
@@ -383,7 +389,7 @@ ALLOWED: dict[str, tuple[Callable[[Any], Table], Callable[[Table], Any]]] = {
     "a place that staff give where they review": (lambda make: Table(make, admission_mode="review").put("a", "applied"), lambda t: t.row("confirmed", added_by=t.rows["a"].person_id)),
     "a turn at the end of the queue": (with_a_free_place, lambda t: t.row("waitlisted")),
     "a pool that nobody is in taken away": (lambda make: divided(make, capacity=1).put("in", "confirmed", pool_mask=1, pool=1), lambda t: t.of_pool(delete(Pool), 2)),
-    "a walk-in beyond the capacity": (full, lambda t: t.row("walk_in")),
+    "a walk-in beyond the capacity": (full, lambda t: t.walks_in()),
     "an offer accepted": (lambda make: Table(make).put("o", "offered", offer_expires_at=clock.now()).put("first", "waitlisted"), lambda t: t.change("o", state="confirmed", offer_expires_at=None)),
     "joining again after leaving": (lambda make: Table(make).put("old", "cancelled"), lambda t: t.row("confirmed", person_id=t.rows["old"].person_id)),
     "another pool that has a place": (lambda make: divided(make).put("in", "confirmed", pool_mask=3, pool=1), lambda t: t.change("in", pool=2)),

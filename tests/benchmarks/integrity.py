@@ -62,9 +62,10 @@ def _measure(url: str, rounds: int) -> None:
     started = time.perf_counter()
     history.fill(database, data.fill(database, create_app(settings), now), now)
     with database.transaction() as session:
-        session.execute(
-            text("SET LOCAL session_replication_role = replica" if not database.is_sqlite else "SELECT 1")
-        )
+        if not database.is_sqlite:
+            session.execute(
+                text("SET LOCAL session_replication_role = replica; SET LOCAL statement_timeout = 0")
+            )
         for statement in (_CHECK_INS, *_HOURS):
             session.execute(text(statement), {"now": now})
     with database.reading() as reader:

@@ -30,7 +30,8 @@ from sqlalchemy import (
 
 import engage.tables  # noqa: F401 - every table
 from engage.core import schema
-from engage.core.db import Base, UtcDateTime
+from engage.core.columns import UtcDateTime
+from engage.core.db import Base
 
 VERSIONS = Path(schema.__file__).parents[2] / "migrations" / "versions"
 NOW = datetime(2026, 10, 1, 2, 0, tzinfo=UTC)

@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from engage.core.columns import enum_column
 from engage.core.config import Overlap
-from engage.core.db import Entity, Versioned, enum_column
+from engage.core.db import Entity, Versioned
 
 
 class ProjectStatus(StrEnum):

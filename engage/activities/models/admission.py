@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from engage.core.db import Base, enum_column
+from engage.core.columns import enum_column
+from engage.core.db import Base
 
 MAX_POOLS: Final = 16
 MAX_APPLICATIONS: Final = 20_000  # of one activity: what GET /draw lists in one answer

@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from engage.core.db import Base, Entity, enum_column
+from engage.core.columns import enum_column
+from engage.core.db import Base, Entity
 
 
 class CreditRule(StrEnum):

@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from engage.core.columns import enum_column
 from engage.core.crypto import sha256
-from engage.core.db import Base, Entity, enum_column
+from engage.core.db import Base, Entity
 
 CODE_PURPOSE: Final = "hours-certificate-code"
 

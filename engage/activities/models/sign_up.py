@@ -11,7 +11,8 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, 
 from sqlalchemy.orm import Mapped, mapped_column
 
 from engage.core import ids
-from engage.core.db import Base, Entity, enum_column
+from engage.core.columns import enum_column
+from engage.core.db import Base, Entity
 
 UNRANKED: Final = 1_000_000  # behind everybody whom a reviewer or a draw gave a rank
 

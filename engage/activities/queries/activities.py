@@ -17,7 +17,7 @@ from engage.activities.queries.entry import ENTRY, MINE, Entry, Facts, wire
 from engage.activities.queries.pools import pools_of
 from engage.activities.queries.states import not_over, state_of, takes_more
 from engage.core.clock import day_start
-from engage.core.db import UtcDateTime
+from engage.core.columns import UtcDateTime
 from engage.core.paging import Page, Pager, beyond
 from engage.core.prepared import Prepared
 from engage.hubs.models import Hub

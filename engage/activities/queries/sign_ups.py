@@ -25,7 +25,7 @@ from engage.activities.queries.estimate import estimate_of
 from engage.activities.queries.overlaps import ITS_CLASH, overlap_with
 from engage.activities.queries.states import not_over
 from engage.core.clock import age_on, shanghai_day
-from engage.core.db import UtcDateTime
+from engage.core.columns import UtcDateTime
 from engage.core.paging import Page, Pager, beyond
 from engage.core.prepared import Prepared
 from engage.identity.models import Person

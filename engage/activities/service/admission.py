@@ -28,7 +28,7 @@ from engage.activities.models import UNRANKED, Activity, CancelCause, SignUp, Si
 from engage.activities.service.filling import fill
 from engage.activities.service.joining import JOIN_AT_ONCE, JOIN_NOW, LOOK_FIRST, SEEN, WHO_MEETS, Met
 from engage.core import ids
-from engage.core.db import UtcDateTime
+from engage.core.columns import UtcDateTime
 from engage.core.prepared import Prepared
 
 if TYPE_CHECKING:

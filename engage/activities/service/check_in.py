@@ -18,7 +18,7 @@ from engage.activities.errors import (
 from engage.activities.models import Activity, CheckIn, CheckInMethod, SignUp, SignUpState
 from engage.activities.queries.states import minutes_present
 from engage.activities.service.codes import CHECK_OUT_AFTER, OPENS_BEFORE, is_current, refuse_not_open
-from engage.core.db import UtcDateTime
+from engage.core.columns import UtcDateTime
 from engage.core.errors import ConflictingChange
 from engage.core.prepared import Prepared
 

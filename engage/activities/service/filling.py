@@ -13,8 +13,8 @@ from engage.activities.queries.credit import end_of_holding
 from engage.activities.queries.holding import held_back
 from engage.activities.service.quiet import QuietHours, audible
 from engage.activities.service.rules import lock_people
+from engage.core.columns import UtcDateTime
 from engage.core.config import Overlap
-from engage.core.db import UtcDateTime
 from engage.core.prepared import Prepared
 from engage.messages import service as messages
 from engage.messages.models import MessageKind

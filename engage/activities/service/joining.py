@@ -13,7 +13,7 @@ from sqlalchemy import JSON, Boolean, Integer, String, Uuid, bindparam, column, 
 
 from engage.activities.models import MAX_APPLICATIONS
 from engage.activities.queries.overlaps import CLASH
-from engage.core.db import UtcDateTime
+from engage.core.columns import UtcDateTime
 from engage.core.prepared import Prepared
 from engage.identity.caller import who_beside
 
