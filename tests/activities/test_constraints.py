@@ -104,11 +104,11 @@ class Table:
         """Return an UPDATE of the draw."""
         return update(LotteryDraw).where(LotteryDraw.activity_id == self.activity.id).values(**values)
 
-    def walks_in(self):
+    def walks_in(self, beside="in"):
         """Return the INSERTs of somebody new who comes to the door."""
         theirs = {"person_id": self.make.person().id}
         sign_up = self.row("walk_in", id=(sign_up_id := ids.new_id()), **theirs)
-        return [sign_up, self.check_in("in", sign_up_id=sign_up_id, **theirs)]
+        return [sign_up, self.check_in(beside, sign_up_id=sign_up_id, **theirs)]
 
     def check_in(self, name, **values):
         row, now = self.rows[name], clock.now()
@@ -381,7 +381,7 @@ ALLOWED: dict[str, tuple[Callable[[Any], Table], Callable[[Table], Any]]] = {
     "a rank that the draw gives": (lambda make: lottery(make, CLOSED, DRAWN), lambda t: [t.change("entry", rank=1), t.change("gone", rank=2)]),
     "a place that the draw gives": (lambda make: lottery(make, CLOSED, DRAWN), lambda t: [t.change("entry", rank=1), t.change("entry", state="waitlisted"), t.change("entry", state="confirmed")]),
     "first come once a draw is settled": (lambda make: lottery(make, CLOSED, DRAWN, SETTLED), lambda t: t.row("confirmed")),
-    "a walk-in where places are drawn": (lottery, lambda t: t.row("walk_in")),
+    "a walk-in where places are drawn": (lottery, lambda t: t.walks_in("entry")),
     "a seed sealed with another key": (lambda make: lottery(make, CLOSED), lambda t: t.draw(sealed_seed=b"another")),
     "a draw put off": (lambda make: lottery(make, CLOSED), lambda t: t.draw(draws_at=NOW + HOUR)),
     "a draw that nobody has entered taken away": (lottery, lambda t: [t.change("entry", state="cancelled", cancelled_at=clock.now()), delete(LotteryDraw), t.resize(admission_mode="first_come")]),
