@@ -394,5 +394,5 @@ def summarise(work: Work, activity_id: UUID, summary: str) -> dict[str, Any]:
         raise ActivityNotOver
     activity.closing_summary = summary
     _move(work, activity, ActivityStatus.SUMMARISED)
-    hours.award(work, activity)
+    hours.settle(work, activity)
     return read_activity(work, activity_id)

@@ -92,8 +92,8 @@ def upload(
     """Take in a batch of what staff saw at the door, perhaps hours ago without signal.
 
     Each item has its own result, in the order given: ``accepted``, ``already`` (nothing new in it; a replay changes nothing) or ``conflict`` with
-    the code of the reason. A constant number of statements, whatever the size of the batch. Once the activity is closed, hours that are due by
-    what is new are given too.
+    the code of the reason. A constant number of statements, whatever the size of the batch. Once the activity is closed, hours follow what is
+    new: those that are due are given, those that are no longer due are taken back.
 
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
@@ -115,7 +115,7 @@ def upload(
     if freed:
         admission.fill(work, activity_id)
     if closed:
-        hours.award(work, activity)
+        hours.settle(work, activity)
     for result in results:
         result["over_capacity"] = result["person_id"] in beyond
     return {"results": results}
