@@ -12,11 +12,13 @@ import pytest
 from counting import count_statements
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from racing import at_once
 from sqlalchemy import case, delete, func, select, update
 
 from engage.activities.models import (
     Activity,
     ActivityStatus,
+    AdmissionMode,
     CheckIn,
     HoursEntry,
     HoursKind,
@@ -310,26 +312,111 @@ def test_whoever_walks_in_is_taken_in_beyond_the_capacity_and_marked(door, froze
     assert [row["attendance"] for row in listed] == ["attended"] * 2 + ["walk_in"] * 4
 
 
-def test_a_walk_in_takes_the_room_of_who_has_left_or_has_not_come(door, frozen, crowd, make, database):
+def test_a_walk_in_takes_the_room_of_who_has_left_and_not_of_who_may_still_come(
+    door, frozen, crowd, make, database
+):
     at = frozen.now
     frozen.move(hours=1)
     minutes = lambda number: at + timedelta(minutes=number)
-    first, second, third = make.person(), make.person(), make.person()
+    first, second, third, fourth = (make.person() for _ in range(4))
     sent = door.upload(
         [
             item(crowd.confirmed[0], minutes(0)),
-            item(first, minutes(1), walk_in=True),  # the other confirmed one has not come
-            item(second, minutes(2), walk_in=True),
+            item(first, minutes(1), walk_in=True),  # the other confirmed one has not come, and has a place
             item(crowd.confirmed[0], minutes(3), kind="out"),
-            item(first, minutes(4), kind="out", walk_in=True),
-            item(third, minutes(5), walk_in=True),
+            item(first, minutes(3), kind="out", walk_in=True),
+            item(second, minutes(3), walk_in=True),
+            item(third, minutes(4), walk_in=True),
+            item(second, minutes(5), kind="out", walk_in=True),
+            item(third, minutes(6), kind="out", walk_in=True),
+            item(fourth, minutes(6), walk_in=True),
         ]
     )
     over = {row["person_id"]: row["over_capacity"] for row in sent.json["results"]}
-    assert [over[str(person.id)] for person in (first, second, third)] == [False, True, False]
-    # Somebody whose arrival is reported later had come before them.
+    walked_in = [first, second, third, fourth]
+    assert [over[str(person.id)] for person in walked_in] == [True, False, True, False]
+    # That they came after all, whenever that is reported, changes nothing.
     door.upload([item(crowd.confirmed[1], minutes(0))])
-    assert all(presence(database, person).over_capacity for person in (first, second, third))
+    assert [presence(database, person).over_capacity for person in walked_in] == [True, False, True, False]
+
+
+def left_to_others(door, as_user, make):
+    """Return how many places the activity shows, whether it is listed as open, and what becomes of somebody who signs up now."""
+    newcomer = as_user(make.person().id)
+    seen = newcomer.get(door.url).json
+    listed = newcomer.get("/v1/activities?open=true").json["items"]
+    got = newcomer.put(f"{door.url}/sign-up", json={}).json
+    if "state" in got:
+        newcomer.delete(f"{door.url}/sign-up")
+    return seen["places_left"], bool(listed), got.get("state") or got["code"]
+
+
+def close_queue(database, at):
+    with database.transaction() as session:
+        session.execute(update(Activity).values(offers_from_at=at, queue_closes_at=at))
+
+
+def test_a_walk_in_uses_up_a_free_place_once_the_queue_has_closed(door, frozen, make, as_user, database):
+    walk_in = make.person()
+    door.upload([item(walk_in, frozen.now, walk_in=True)])
+    assert left_to_others(door, as_user, make) == (1, True, "confirmed"), "until then it is the list's"
+    close_queue(database, frozen.now)
+    assert left_to_others(door, as_user, make) == (0, False, "queue_closed")
+    door.upload([item(make.person(), frozen.now, walk_in=True)])
+    assert left_to_others(door, as_user, make) == (0, False, "queue_closed")
+
+
+def test_a_walk_in_who_leaves_by_the_code_makes_room(door, frozen, make, as_user, database):
+    walk_in, other = make.person(), make.person()
+    close_queue(database, frozen.now)
+    door.upload([item(walk_in, frozen.now, walk_in=True)])
+    left = as_user(walk_in.id).post(f"{door.url}/check-out", json={"code": door.code()})
+    assert left.status_code == 200
+    assert left_to_others(door, as_user, make) == (1, True, "confirmed")
+    frozen.move(minutes=1)
+    door.upload([item(other, frozen.now, walk_in=True)])
+    assert presence(database, other).over_capacity is False
+    assert left_to_others(door, as_user, make) == (0, False, "queue_closed")
+
+
+def test_what_a_walk_in_uses_up_is_not_given_to_an_application(door, frozen, make, as_user, database):
+    close_queue(database, frozen.now)
+    door.upload([item(make.person(), frozen.now, walk_in=True)])
+    applied = make.sign_up(door.activity, state=SignUpState.APPLIED)
+    with database.transaction() as session:
+        session.execute(
+            update(Activity).values(
+                admission_mode=AdmissionMode.REVIEW, waitlist_capacity=5, version=Activity.version + 1
+            )
+        )
+    body = {"items": [{"sign_up_id": str(applied.id), "decision": "accept"}]}
+    assert door.officer().post(f"{door.url}/decisions", json=body).status_code == 200
+    with database.reading() as db:
+        assert db.scalar(select(SignUp.state).where(SignUp.id == applied.id)) is SignUpState.WAITLISTED
+
+
+def test_a_walk_in_and_a_sign_up_at_once_do_not_get_the_same_place(door, frozen, make, as_user, database):
+    close_queue(database, frozen.now)
+    with database.transaction() as session:
+        session.execute(update(Activity).values(capacity=Activity.capacity + 6))
+    officer, places = door.officer(), 7
+    newcomers = [as_user(make.person().id) for _ in range(places)]
+    items = [item(make.person(), frozen.now, walk_in=True) for _ in range(places)]
+    at_once(
+        [
+            *(lambda client=client: client.put(f"{door.url}/sign-up", json={}) for client in newcomers),
+            *(lambda one=one: officer.post(f"{door.url}/check-ins", json={"items": [one]}) for one in items),
+        ]
+    )
+    with database.reading() as db:
+        taken, capacity, present = db.execute(
+            select(Activity.taken, Activity.capacity, Activity.walk_ins_present)
+        ).one()
+        beyond = db.scalar(select(func.count()).select_from(CheckIn).where(CheckIn.over_capacity))
+    assert present == places
+    assert beyond == taken + present - capacity, (
+        "each who is beyond it is marked, and nobody signed up beyond it"
+    )
 
 
 def test_an_offer_that_walks_in_is_free_for_the_next(door, frozen, make, as_user, database):

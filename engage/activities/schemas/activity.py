@@ -231,7 +231,13 @@ class ActivityCardOut(Out):
     sign_up_opens_at = Instant(required=True, metadata={"example": "2026-11-25T20:00:00+08:00"})
     sign_up_closes_at = Instant(required=True, metadata={"example": "2026-12-05T12:00:00+08:00"})
     capacity = Whole(required=True, metadata={"example": 40})
-    places_left = Whole(required=True, metadata={"example": 12})
+    places_left = Whole(
+        required=True,
+        metadata={
+            "example": 12,
+            "description": "候补截止后，在场的现场加入者也占用 · walk-ins who are there use places up once the queue has closed",
+        },
+    )
     waitlist_capacity = Whole(required=True, metadata={"example": 20})
     waiting = Whole(required=True, metadata={"example": 0})
     min_age = Whole(required=True, allow_none=True, metadata={"example": 18})
