@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -31,6 +32,7 @@ from engage.activities.queries.hours import is_by_staff, is_in_force, read_entry
 from engage.activities.queries.states import is_long_enough, time_served
 from engage.core import ids
 from engage.core.db import upserting
+from engage.core.errors import InvalidInput, Issue
 from engage.messages import service as messages
 from engage.messages.models import MessageKind
 from engage.orgs.access import Permission
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from engage.core.db import Work
 
+_MINUTE: Final = timedelta(minutes=1)
 _NO_OTHER: Final = {"reverses_id": None, "reason": None, "created_by": None}
 # On the ledger for good, so in both languages at once.
 _NOT_LONG_ENOUGH: Final = "后来收到的签到签退记录显示在场时间未达到要求 · Check-ins and check-outs received later show too short a presence"
@@ -188,6 +191,7 @@ def make_up(work: Work, activity_id: UUID, person_id: UUID, minutes: int, reason
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
         WrongActivityState: not closed yet; until then attendance itself can be set right.
+        InvalidInput: more than the activity lasts, and more than it gives.
         NoSuchSignUp, SignUpNotConfirmed: the person had no place.
         HoursAlreadyGiven: they have hours of this activity.
         HoursOverlap: they have hours of another one at the same time.
@@ -196,6 +200,9 @@ def make_up(work: Work, activity_id: UUID, person_id: UUID, minutes: int, reason
     activity = activity_to_manage(work, activity_id, Permission.READ_PEOPLE)
     if activity.status is not ActivityStatus.SUMMARISED:
         raise WrongActivityState
+    most = max(activity.service_minutes, (activity.ends_at - activity.starts_at) // _MINUTE)
+    if minutes > most:
+        raise InvalidInput(Issue("/minutes", "too_large", {"max": most}))
     _require_place(work, activity_id, person_id)
     accounts = _accounts(work, activity_id, [person_id])
     same_time = _at_the_same_time(activity, [person_id])
