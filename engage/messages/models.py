@@ -43,6 +43,7 @@ class MessageKind(StrEnum):
     HOURS_AWARDED = "hours_awarded"
     HOURS_MADE_UP = "hours_made_up"
     HOURS_REVERSED = "hours_reversed"
+    HOURS_WITHDRAWN = "hours_withdrawn"
     ACTIVITY_REOPENED = "activity_reopened"
     CREDIT_ABSENT = "credit_absent"
     CREDIT_LATE = "credit_late"
@@ -168,6 +169,10 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.HOURS_REVERSED: (
         "您在“{title}”的服务时长 {minutes} 分钟已被撤销，原因：{reason}；如有疑问，请联系活动工作人员。",
         "{minutes} minutes of service for “{title}” were taken off your record; ask its staff if in doubt. Reason: {reason}",
+    ),
+    MessageKind.HOURS_WITHDRAWN: (
+        "后来收到的签到签退记录显示，您在“{title}”的在场时间未达到要求，{minutes} 分钟服务时长不再计入；如有疑问，请联系活动工作人员。",
+        "Check-ins and check-outs received later show that you were not at “{title}” for long enough: its {minutes} minutes of service no longer count; ask its staff if in doubt.",
     ),
     MessageKind.ACTIVITY_REOPENED: (
         "“{title}”恢复举办，{starts_at}开始，您的报名仍然有效；来不了请取消。说明：{reason}",

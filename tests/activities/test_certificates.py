@@ -299,6 +299,49 @@ def test_what_people_wrote_is_text_and_no_markup(holder, served):
     assert "".join(title.split()) in "".join(read(answer)[1].split())
 
 
+@pytest.mark.parametrize(
+    ("title", "printed"),
+    [
+        ("青春🔥夜市", "青春〓夜市"),
+        ("为你点赞👍❤️", "为你点赞〓〓"),
+        ("全家👨\u200d👩\u200d👧来", "全家〓〓〓来"),
+        ("مرحبا བོད", "〓〓〓〓〓〓〓〓"),
+        ("私用\ue000区与葛\U000e0100", "私用〓区与葛"),
+    ],
+)
+def test_what_the_font_lacks_is_stood_in_for_and_all_else_is_right(holder, served, database, title, printed):
+    with database.transaction() as session:
+        session.merge(holder.person).name = "吴𪚥·龘"
+    served(days=1, minutes=95, title=title)
+    card = holder.issue().json
+    found = holder.client.get(f"{URL}/{card['id']}").json
+    assert (found["holder_name"], found["activities"][0]["title"]) == ("吴𪚥·龘", title)
+    answer = holder.client.get(f"{URL}/{card['id']}/document")
+    assert answer.status_code == 200
+    reader, text = read(answer)
+    plain = "".join(text.split())
+    for words in (
+        "吴〓·龘",
+        printed,
+        card["number"],
+        found["verification_code"],
+        "1:35",
+        "1小时35分钟",
+        "2026-09-30",
+    ):
+        assert words in plain, words
+    assert "pdfaid" in reader.xmp_metadata.rdf_root.toxml()
+
+
+def test_what_only_the_archive_forbids_is_drawn_all_the_same(holder, served, monkeypatch):
+    monkeypatch.setattr(certificates, "legible", lambda text: text)
+    served(title="青春🔥夜市")
+    card = holder.issue().json
+    answer = holder.client.get(f"{URL}/{card['id']}/document")
+    assert answer.status_code == 200
+    assert card["number"] in read(answer)[1]
+
+
 def test_make_up_hours_are_marked(held, holder, make, frozen):
     activity = held.activity()
     make.sign_up(activity, holder.person)

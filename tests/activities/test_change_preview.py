@@ -29,7 +29,9 @@ def hall(frozen, make, as_user):
             self.city = make.org()
             self.org = make.org(self.city)
             self.officer_id = make.staff(Role.OFFICER, org=self.org).id
-            self.activity = make.activity(org=self.org, capacity=3, waitlist_capacity=5, min_age=None)
+            self.activity = make.activity(
+                org=self.org, capacity=3, waitlist_capacity=5, min_age=None, service_minutes=60
+            )
             self.url = f"/v1/activities/{self.activity.id}"
             self.people = [make.person(name=f"第{number}位") for number in range(1, 6)]
             for person in self.people:

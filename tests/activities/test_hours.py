@@ -245,6 +245,20 @@ def test_make_up_hours_are_given_once(held, as_user, make, frozen):
     assert mine(as_user, person.id)["total_minutes"] == 120
 
 
+@pytest.mark.parametrize(("serves", "most"), [(0, 120), (45, 120), (150, 150)])
+def test_make_up_hours_are_no_more_than_the_activity_lasts_or_gives(held, make, serves, most):
+    """One that gives more than it lasts was written before that was refused."""
+    activity = held.activity(service_minutes=serves)
+    person_id = make.sign_up(activity).person_id
+    held.close(activity)
+    refused = held.make_up(activity, person_id, most + 1)
+    assert (refused.status_code, refused.json["errors"]) == (
+        422,
+        [{"pointer": "/minutes", "code": "too_large", "detail": f"不能大于 {most}。"}],
+    )
+    assert held.make_up(activity, person_id, most).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("state", "status", "code"),
     [
@@ -380,7 +394,8 @@ def test_a_draft_of_others_is_hidden(held, as_user, make):
     ("body", "pointer", "code"),
     [
         ({"minutes": 0}, "/minutes", "too_small"),
-        ({"minutes": 1441}, "/minutes", "too_large"),
+        ({"minutes": 10_081}, "/minutes", "too_large"),
+        ({"minutes": 121}, "/minutes", "too_large"),
         ({"minutes": -60}, "/minutes", "too_small"),
         ({"reason": ""}, "/reason", "too_short"),
         ({"person_id": "x"}, "/person_id", "not_id"),

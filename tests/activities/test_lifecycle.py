@@ -267,6 +267,7 @@ def test_bad_activities_are_refused_at_the_field(as_user, make, house, frozen):
         ({"capacity": "20"}, "/capacity", "not_whole_number"),
         ({"capacity": True}, "/capacity", "not_whole_number"),
         ({"min_age": 30, "max_age": 20}, "/max_age", "bad_order"),
+        ({"service_minutes": 121}, "/service_minutes", "too_large"),
         ({"starts_at": "2026-10-03 10:00:00"}, "/starts_at", "not_instant"),
         ({"starts_at": "2026-10-03T10:00:00"}, "/starts_at", "not_instant"),
         ({"title": "  "}, "/title", "too_short"),

@@ -254,6 +254,21 @@ def test_whoever_finds_no_place_that_is_for_them_is_told_so_although_others_are_
     assert join(someone(LINGCHUAN), url) == "confirmed"
 
 
+def test_a_walk_in_uses_up_a_place_of_pools_that_are_not_one_yet(
+    hold, someone, officer, frozen, make, database
+):
+    url = hold(COUNTY, pool("公开", 1), merge_at=START.isoformat())
+    assert join(someone(), url) == "confirmed"
+    frozen.set(START - HOUR / 2)
+    walk_in = {"person_id": str(make.person().id), "scanned_at": frozen.now.isoformat(), "walk_in": True}
+    officer.post(f"{url}/check-ins", json={"items": [walk_in]})
+    assert join(someone(LINGCHUAN), url) == "queue_closed"
+    assert officer.get(url).json["places_left"] == 0
+    officer.post(f"{url}/check-ins", json={"items": [{**walk_in, "kind": "out"}]})
+    assert join(someone(LINGCHUAN), url) == "confirmed"
+    assert violations(database) == {}
+
+
 def test_near_the_start_a_pools_place_is_offered_to_whom_it_is_for(hold, someone, frozen, database):
     url = hold(COUNTY, pool("公开", 1))
     ours, other, waiting_other, waiting_ours = (

@@ -12,9 +12,19 @@ import pytest
 from counting import count_statements
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, func, select, update
+from racing import at_once
+from sqlalchemy import case, delete, func, select, update
 
-from engage.activities.models import Activity, CheckIn, SignUp, SignUpState
+from engage.activities.models import (
+    Activity,
+    ActivityStatus,
+    AdmissionMode,
+    CheckIn,
+    HoursEntry,
+    HoursKind,
+    SignUp,
+    SignUpState,
+)
 from engage.core import ids
 from engage.identity.models import PersonStatus
 from engage.messages.models import OutboxEntry
@@ -130,6 +140,84 @@ def test_hours_that_were_reversed_do_not_come_back_by_an_upload(door, frozen, as
     assert as_user(door.person.id).get("/v1/me/hours").json["total_minutes"] == 0
 
 
+def came(door):
+    return item(door.person, door.activity.starts_at)
+
+
+def left(door, minutes):
+    return item(door.person, door.activity.starts_at + timedelta(minutes=minutes), kind="out")
+
+
+def close(door):
+    answer = door.officer().post(f"{door.url}/closure", json={"summary": "完"})
+    assert answer.status_code == 200
+
+
+def hours(door):
+    """Return (minutes, reason) of the one person with a place, as staff see them."""
+    [row] = door.officer().get(f"{door.url}/hours").json["items"]
+    return row["minutes"], row["reason"]
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(["came", "left", "closed"])])
+def test_hours_are_the_same_in_whatever_order_arrival_departure_and_closure_reach_us(door, frozen, order):
+    frozen.set(door.activity.ends_at)
+    steps = {
+        "came": lambda: door.upload([came(door)]),
+        "left": lambda: door.upload([left(door, 10)]),
+        "closed": lambda: close(door),
+    }
+    for step in order:
+        steps[step]()
+    assert hours(door) == (0, "too_short")
+
+
+def test_hours_that_a_later_report_takes_back_are_reversed_by_the_system_and_given_again(
+    door, frozen, as_user, database
+):
+    frozen.set(door.activity.ends_at)
+    door.upload([came(door)])
+    close(door)
+    youth = as_user(door.person.id)
+    certificate = youth.post("/v1/me/hours-certificates", json={}).headers["Location"]
+    door.upload([left(door, 10)])
+    [back, award] = youth.get("/v1/me/hours").json["items"]
+    assert (award["kind"], award["reversed"]) == ("award", True)
+    assert (back["kind"], back["minutes"], back["reverses_id"]) == ("reversal", -120, award["id"])
+    assert "在场时间未达到要求" in back["reason"]
+    assert youth.get(certificate).json["status"] == "superseded"
+    door.upload([left(door, 10)])
+    door.upload([left(door, 140)])
+    assert hours(door) == (120, None)
+    found = youth.get("/v1/me/hours").json
+    assert (found["total_minutes"], found["awarded_minutes"], found["reversed_minutes"]) == (120, 240, 120)
+    with database.reading() as db:
+        assert list(
+            db.execute(
+                select(HoursEntry.kind, HoursEntry.created_by).order_by(HoursEntry.created_at, HoursEntry.id)
+            )
+        ) == [("award", None), ("reversal", None), ("award", None)]
+        told = db.scalars(
+            select(OutboxEntry.kind).where(OutboxEntry.kind.like("hours%")).order_by(OutboxEntry.seq)
+        )
+        assert list(told) == ["hours_awarded", "hours_withdrawn", "hours_awarded"]
+
+
+def test_what_staff_decided_about_hours_stays_whatever_is_reported_later(door, frozen):
+    frozen.set(door.activity.ends_at)
+    door.upload([came(door), left(door, 10)])
+    close(door)
+    body = {"person_id": str(door.person.id), "minutes": 45, "reason": "在后台帮忙"}
+    made = door.officer().post(f"{door.url}/hours", json=body).json
+    for minutes in (20, 150):
+        door.upload([left(door, minutes)])
+        assert hours(door) == (45, None)
+    door.officer().post(f"/v1/hours-entries/{made['id']}/reversal", json={"reason": "误记"})
+    door.upload([left(door, 151)])
+    close(door)
+    assert hours(door) == (0, "reversed")
+
+
 def test_the_earliest_arrival_and_the_latest_departure_count(door, frozen, make, database):
     door.scan()
     colleague = make.staff(Role.OFFICER, org=door.org)
@@ -224,26 +312,111 @@ def test_whoever_walks_in_is_taken_in_beyond_the_capacity_and_marked(door, froze
     assert [row["attendance"] for row in listed] == ["attended"] * 2 + ["walk_in"] * 4
 
 
-def test_a_walk_in_takes_the_room_of_who_has_left_or_has_not_come(door, frozen, crowd, make, database):
+def test_a_walk_in_takes_the_room_of_who_has_left_and_not_of_who_may_still_come(
+    door, frozen, crowd, make, database
+):
     at = frozen.now
     frozen.move(hours=1)
     minutes = lambda number: at + timedelta(minutes=number)
-    first, second, third = make.person(), make.person(), make.person()
+    first, second, third, fourth = (make.person() for _ in range(4))
     sent = door.upload(
         [
             item(crowd.confirmed[0], minutes(0)),
-            item(first, minutes(1), walk_in=True),  # the other confirmed one has not come
-            item(second, minutes(2), walk_in=True),
+            item(first, minutes(1), walk_in=True),  # the other confirmed one has not come, and has a place
             item(crowd.confirmed[0], minutes(3), kind="out"),
-            item(first, minutes(4), kind="out", walk_in=True),
-            item(third, minutes(5), walk_in=True),
+            item(first, minutes(3), kind="out", walk_in=True),
+            item(second, minutes(3), walk_in=True),
+            item(third, minutes(4), walk_in=True),
+            item(second, minutes(5), kind="out", walk_in=True),
+            item(third, minutes(6), kind="out", walk_in=True),
+            item(fourth, minutes(6), walk_in=True),
         ]
     )
     over = {row["person_id"]: row["over_capacity"] for row in sent.json["results"]}
-    assert [over[str(person.id)] for person in (first, second, third)] == [False, True, False]
-    # Somebody whose arrival is reported later had come before them.
+    walked_in = [first, second, third, fourth]
+    assert [over[str(person.id)] for person in walked_in] == [True, False, True, False]
+    # That they came after all, whenever that is reported, changes nothing.
     door.upload([item(crowd.confirmed[1], minutes(0))])
-    assert all(presence(database, person).over_capacity for person in (first, second, third))
+    assert [presence(database, person).over_capacity for person in walked_in] == [True, False, True, False]
+
+
+def left_to_others(door, as_user, make):
+    """Return how many places the activity shows, whether it is listed as open, and what becomes of somebody who signs up now."""
+    newcomer = as_user(make.person().id)
+    seen = newcomer.get(door.url).json
+    listed = newcomer.get("/v1/activities?open=true").json["items"]
+    got = newcomer.put(f"{door.url}/sign-up", json={}).json
+    if "state" in got:
+        newcomer.delete(f"{door.url}/sign-up")
+    return seen["places_left"], bool(listed), got.get("state") or got["code"]
+
+
+def close_queue(database, at):
+    with database.transaction() as session:
+        session.execute(update(Activity).values(offers_from_at=at, queue_closes_at=at))
+
+
+def test_a_walk_in_uses_up_a_free_place_once_the_queue_has_closed(door, frozen, make, as_user, database):
+    walk_in = make.person()
+    door.upload([item(walk_in, frozen.now, walk_in=True)])
+    assert left_to_others(door, as_user, make) == (1, True, "confirmed"), "until then it is the list's"
+    close_queue(database, frozen.now)
+    assert left_to_others(door, as_user, make) == (0, False, "queue_closed")
+    door.upload([item(make.person(), frozen.now, walk_in=True)])
+    assert left_to_others(door, as_user, make) == (0, False, "queue_closed")
+
+
+def test_a_walk_in_who_leaves_by_the_code_makes_room(door, frozen, make, as_user, database):
+    walk_in, other = make.person(), make.person()
+    close_queue(database, frozen.now)
+    door.upload([item(walk_in, frozen.now, walk_in=True)])
+    left = as_user(walk_in.id).post(f"{door.url}/check-out", json={"code": door.code()})
+    assert left.status_code == 200
+    assert left_to_others(door, as_user, make) == (1, True, "confirmed")
+    frozen.move(minutes=1)
+    door.upload([item(other, frozen.now, walk_in=True)])
+    assert presence(database, other).over_capacity is False
+    assert left_to_others(door, as_user, make) == (0, False, "queue_closed")
+
+
+def test_what_a_walk_in_uses_up_is_not_given_to_an_application(door, frozen, make, as_user, database):
+    close_queue(database, frozen.now)
+    door.upload([item(make.person(), frozen.now, walk_in=True)])
+    applied = make.sign_up(door.activity, state=SignUpState.APPLIED)
+    with database.transaction() as session:
+        session.execute(
+            update(Activity).values(
+                admission_mode=AdmissionMode.REVIEW, waitlist_capacity=5, version=Activity.version + 1
+            )
+        )
+    body = {"items": [{"sign_up_id": str(applied.id), "decision": "accept"}]}
+    assert door.officer().post(f"{door.url}/decisions", json=body).status_code == 200
+    with database.reading() as db:
+        assert db.scalar(select(SignUp.state).where(SignUp.id == applied.id)) is SignUpState.WAITLISTED
+
+
+def test_a_walk_in_and_a_sign_up_at_once_do_not_get_the_same_place(door, frozen, make, as_user, database):
+    close_queue(database, frozen.now)
+    with database.transaction() as session:
+        session.execute(update(Activity).values(capacity=Activity.capacity + 6))
+    officer, places = door.officer(), 7
+    newcomers = [as_user(make.person().id) for _ in range(places)]
+    items = [item(make.person(), frozen.now, walk_in=True) for _ in range(places)]
+    at_once(
+        [
+            *(lambda client=client: client.put(f"{door.url}/sign-up", json={}) for client in newcomers),
+            *(lambda one=one: officer.post(f"{door.url}/check-ins", json={"items": [one]}) for one in items),
+        ]
+    )
+    with database.reading() as db:
+        taken, capacity, present = db.execute(
+            select(Activity.taken, Activity.capacity, Activity.walk_ins_present)
+        ).one()
+        beyond = db.scalar(select(func.count()).select_from(CheckIn).where(CheckIn.over_capacity))
+    assert present == places
+    assert beyond == taken + present - capacity, (
+        "each who is beyond it is marked, and nobody signed up beyond it"
+    )
 
 
 def test_an_offer_that_walks_in_is_free_for_the_next(door, frozen, make, as_user, database):
@@ -308,10 +481,11 @@ def test_a_confirmed_person_is_no_walk_in_whatever_the_device_thinks(door, froze
     assert state_of(database, door.person) is SignUpState.CONFIRMED
 
 
+STEP = 17  # minutes; of an activity of 150, 90 of which bring hours
 REPORTS = st.lists(
     st.tuples(
         st.integers(0, 6),  # who
-        st.integers(0, 8),  # when
+        st.integers(0, 8),  # when, in steps
         st.sampled_from(["in", "in", "out"]),
         st.booleans(),  # taken for a walk-in
         st.integers(0, 1),  # by which device
@@ -320,9 +494,36 @@ REPORTS = st.lists(
 )
 
 
+def outcome(door, database):
+    """Return what staff see of everybody's hours, the sums of the ledger, presences, sign-ups and counters."""
+    listed = door.officer().get(f"{door.url}/hours").json["items"]
+    hours_of = sorted((row["person"]["id"], row["minutes"], row["reason"]) for row in listed)
+    in_force = func.sum(
+        case((HoursEntry.kind == HoursKind.REVERSAL, -HoursEntry.minutes), else_=HoursEntry.minutes)
+    )
+    with database.reading() as db:
+        return (
+            hours_of,
+            db.execute(
+                select(HoursEntry.person_id, HoursEntry.activity_id, in_force)
+                .group_by(HoursEntry.person_id, HoursEntry.activity_id)
+                .having(in_force != 0)
+                .order_by(HoursEntry.person_id)
+            ).all(),
+            db.execute(
+                select(
+                    CheckIn.person_id, CheckIn.arrived_at, CheckIn.left_at, CheckIn.method, CheckIn.claimed_at,
+                    CheckIn.checked_in_by, CheckIn.over_capacity,
+                ).order_by(CheckIn.person_id)
+            ).all(),
+            db.execute(select(SignUp.person_id, SignUp.state).order_by(SignUp.person_id)).all(),
+            db.execute(select(Activity.taken, Activity.waiting, Activity.applied).where(Activity.id == door.activity.id)).all(),
+        )  # fmt: skip
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(reports=REPORTS, data=st.data())
-def test_two_devices_leave_the_same_rows_in_whatever_order_they_upload(
+def test_two_devices_leave_the_same_rows_and_hours_in_whatever_order_they_upload(
     reports, data, door, frozen, crowd, make, as_user, database
 ):
     devices = [door.officer_id, make.staff(Role.OFFICER, org=door.org).id]
@@ -333,31 +534,23 @@ def test_two_devices_leave_the_same_rows_in_whatever_order_they_upload(
         ids.new_id(),
     ]
     start = door.activity.starts_at
-    frozen.set(start + timedelta(hours=1))
+    frozen.set(door.activity.ends_at + timedelta(hours=1))
 
-    def upload(batches):
+    def reset():
         with database.transaction() as session:
-            session.execute(delete(CheckIn))
+            for table in (HoursEntry, CheckIn):
+                session.execute(delete(table))
             session.execute(delete(SignUp).where(SignUp.person_id == crowd.stranger.id))
             for state, person_id in crowd.others.items():
                 session.execute(update(SignUp).where(SignUp.person_id == person_id).values(state=state))
-        for device, batch in batches:
-            items = [
-                item(people[who], start + timedelta(minutes=when), kind=kind, walk_in=walk_in)
-                for who, when, kind, walk_in, _ in batch
-            ]
-            as_user(devices[device]).post(f"{door.url}/check-ins", json={"items": items})
-        with database.reading() as db:
-            return (
-                db.execute(
-                    select(
-                        CheckIn.person_id, CheckIn.arrived_at, CheckIn.left_at, CheckIn.method, CheckIn.claimed_at,
-                        CheckIn.checked_in_by, CheckIn.over_capacity,
-                    ).order_by(CheckIn.person_id)
-                ).all(),
-                db.execute(select(SignUp.person_id, SignUp.state).order_by(SignUp.person_id)).all(),
-                db.execute(select(Activity.taken, Activity.waiting, Activity.applied).where(Activity.id == door.activity.id)).all(),
-            )  # fmt: skip
+            session.execute(update(Activity).values(status=ActivityStatus.PUBLISHED))
+
+    def send(device, batch):
+        items = [
+            item(people[who], start + timedelta(minutes=when * STEP), kind=kind, walk_in=walk_in)
+            for who, when, kind, walk_in, _ in batch
+        ]
+        as_user(devices[device]).post(f"{door.url}/check-ins", json={"items": items})
 
     def split(order):
         """Batches of neighbours of one device, some of them cut."""
@@ -368,8 +561,18 @@ def test_two_devices_leave_the_same_rows_in_whatever_order_they_upload(
             batches += [(device, part) for part in (group[:cut], group[cut:]) if part]
         return batches
 
-    first = upload(split(reports))
-    assert upload(split(data.draw(st.permutations(reports)))) == first
+    def in_some_order(order):
+        batches = split(order)
+        closed_before = data.draw(st.integers(0, len(batches)))
+        reset()
+        for device, batch in batches[:closed_before]:
+            send(device, batch)
+        close(door)
+        for device, batch in batches[closed_before:]:
+            send(device, batch)
+        return outcome(door, database)
+
+    assert in_some_order(data.draw(st.permutations(reports))) == in_some_order(reports)
 
 
 def test_an_upload_waits_for_a_check_in_on_its_way_and_keeps_both(door, frozen, make, database):

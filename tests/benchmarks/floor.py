@@ -157,7 +157,7 @@ class Floor:
         (
             summary, org_id, org, county_codes, questions, service_minutes, status_reason, closing_summary, version, *terms,
             can_manage, _, sign_up_id, state, turn, created_at, held_until, _, offer_expires_at, decision_reason, checked_in_at, _,
-        ) = row[23:]  # fmt: skip
+        ) = row[25:]  # fmt: skip
         mine = None
         if sign_up_id is not None:
             mine = {
@@ -166,7 +166,7 @@ class Floor:
                 "held_until": self._db.at(held_until), "decision_reason": decision_reason,
             }  # fmt: skip
         return {
-            **self._card(row[:23], datetime.now(UTC)),
+            **self._card(row[:25], datetime.now(UTC)),
             "summary": summary,
             "org": {"id": self._db.id(org_id), "name": org},
             "county_codes": self._db.json(county_codes),
@@ -208,7 +208,8 @@ class Floor:
     def _card(self, row: Any, now: datetime) -> dict[str, Any]:
         (
             activity_id, title, status, project_id, project, hub_id, hub, place_name, address, lat, lng, county_code, starts_at,
-            ends_at, opens_at, closes_at, capacity, taken, waitlist_capacity, waiting, min_age, max_age, members_only,
+            ends_at, opens_at, closes_at, capacity, taken, waitlist_capacity, waiting, min_age, max_age, members_only, queue_closes_at,
+            walk_ins_present,
         ) = row  # fmt: skip
         id_, at = self._db.id, self._db.at
         opens_at, closes_at = at(opens_at), at(closes_at)
@@ -218,7 +219,7 @@ class Floor:
             "project": {"id": id_(project_id), "name": project}, "hub": {"id": id_(hub_id), "name": hub} if hub_id else None,
             "place": {"name": place_name or hub, "address": address, "position": None if lat is None else {"lat": lat, "lng": lng}},
             "county_code": county_code, "starts_at": at(starts_at), "ends_at": at(ends_at), "sign_up_opens_at": opens_at,
-            "sign_up_closes_at": closes_at, "capacity": capacity, "places_left": capacity - taken,
+            "sign_up_closes_at": closes_at, "capacity": capacity, "places_left": max(0, capacity - taken - (walk_ins_present if now >= at(queue_closes_at) else 0)),
             "waitlist_capacity": waitlist_capacity, "waiting": waiting, "min_age": min_age, "max_age": max_age,
             "members_only": bool(members_only), "distance_m": None,
         }  # fmt: skip

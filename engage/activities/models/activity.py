@@ -93,6 +93,7 @@ class Activity(Entity, Versioned):
     ``taken`` counts the places held (confirmed or offered), ``waiting`` the turns in the queue, ``held`` those of them that
     are passed over for now, ``applied`` the applications and entries that wait for a decision. Triggers on
     ``sign_up`` keep all four, so that the CHECKs below hold against every statement, whoever sends it.
+    ``walk_ins_present`` counts who walked in and has not left; from ``queue_closes_at`` on each of them uses up a free place.
 
     Freed places promote at once until ``offers_from_at``, are offered until ``queue_closes_at``, and are left to walk-ins from then on.
     ``pools_merged`` is true where places are not divided, or no longer.
@@ -133,6 +134,7 @@ class Activity(Entity, Versioned):
         CheckConstraint("service_minutes >= 0", name="service_minutes_not_negative"),
         CheckConstraint("applied >= 0", name="applied_not_negative"),
         CheckConstraint("held BETWEEN 0 AND waiting", name="held_within_waiting"),
+        CheckConstraint("walk_ins_present >= 0", name="walk_ins_present_not_negative"),
         CheckConstraint(
             "offers_from_at <= queue_closes_at AND queue_closes_at <= starts_at", name="queue_times_in_order"
         ),
@@ -181,6 +183,7 @@ class Activity(Entity, Versioned):
     waiting: Mapped[int] = mapped_column(default=0, server_default="0")
     held: Mapped[int] = mapped_column(default=0, server_default="0")
     applied: Mapped[int] = mapped_column(default=0, server_default="0")
+    walk_ins_present: Mapped[int] = mapped_column(default=0, server_default="0")
     admission_mode: Mapped[AdmissionMode] = mapped_column(
         enum_column(AdmissionMode, "admission_mode"),
         default=AdmissionMode.FIRST_COME,

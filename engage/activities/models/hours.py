@@ -34,7 +34,7 @@ class HoursReason(StrEnum):
     NOT_CHECKED_OUT = "not_checked_out"
     TOO_SHORT = "too_short"
     OVERLAP = "overlap"  # hours of another activity at the same time
-    REVERSED = "reversed"
+    REVERSED = "reversed"  # by staff; what presence no longer bears out has the reason for that
     NO_SERVICE_TIME = "no_service_time"  # the activity counts no hours
     NOT_CLOSED = "not_closed"  # not over yet, or not closed: that awards them
 
@@ -87,7 +87,7 @@ class HoursEntry(Entity):
     until_at: Mapped[datetime]
     reverses_id: Mapped[UUID | None] = mapped_column(ForeignKey("hours_entry.id"))
     reason: Mapped[str | None] = mapped_column(String(200))
-    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))
+    created_by: Mapped[UUID | None] = mapped_column(ForeignKey("person.id"))  # null: it follows from presence
     created_at: Mapped[datetime]
 
 

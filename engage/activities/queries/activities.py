@@ -60,6 +60,8 @@ CARD: Final = (
     Activity.min_age,
     Activity.max_age,
     Activity.members_only,
+    Activity.queue_closes_at,
+    Activity.walk_ins_present,
 )
 
 
@@ -67,8 +69,10 @@ def card(row: Any, now: datetime, distance: float | None = None) -> dict[str, An
     """Return the wire form of one row of the card columns."""
     (
         activity_id, title, status, project_id, project, hub_id, hub, place_name, address, lat, lng, county_code, starts_at,
-        ends_at, opens_at, closes_at, capacity, taken, waitlist_capacity, waiting, min_age, max_age, members_only,
+        ends_at, opens_at, closes_at, capacity, taken, waitlist_capacity, waiting, min_age, max_age, members_only, queue_closes_at,
+        walk_ins_present,
     ) = row  # fmt: skip
+    used = taken if now < queue_closes_at else taken + walk_ins_present
     return {
         "id": activity_id,
         "title": title,
@@ -86,7 +90,7 @@ def card(row: Any, now: datetime, distance: float | None = None) -> dict[str, An
         "sign_up_opens_at": opens_at,
         "sign_up_closes_at": closes_at,
         "capacity": capacity,
-        "places_left": capacity - taken,
+        "places_left": max(0, capacity - used),
         "waitlist_capacity": waitlist_capacity,
         "waiting": waiting,
         "min_age": min_age,

@@ -78,6 +78,12 @@ def not_mirrored() -> Select[UUID]:
     )
 
 
+def is_by_staff(entry: Any = HoursEntry) -> ColumnElement[bool]:
+    """Return the condition that staff decided about somebody's hours; what follows from presence alone has no author."""
+    by_staff: ColumnElement[bool] = entry.created_by.is_not(None)
+    return by_staff
+
+
 def _entries() -> Any:
     return select(
         HoursEntry.id, HoursEntry.kind, HoursEntry.minutes, HoursEntry.reason, HoursEntry.reverses_id, HoursEntry.created_at,
@@ -179,7 +185,7 @@ def _of_activity() -> Any:
             SignUp.seq, SignUp.state, SignUp.excused_at, SignUp.cancel_cause, Person.id, Person.name, CheckIn.arrived_at,
             CheckIn.left_at, *FACTS, Activity.requires_check_out, Activity.presence_percent, Activity.service_minutes,
             HoursEntry.id.label("entry_id"), HoursEntry.kind, HoursEntry.minutes,
-            exists().where(of_this).label("had_hours"), exists().where(elsewhere, is_in_force(_Other)).label("overlaps"),
+            exists().where(of_this, is_by_staff(_Other)).label("decided_by_staff"), exists().where(elsewhere, is_in_force(_Other)).label("overlaps"),
         )
         .join(Activity, Activity.id == SignUp.activity_id)
         .join(Person, Person.id == SignUp.person_id)
@@ -230,7 +236,7 @@ def _why_none(row: Any, served: timedelta | None, became: Attendance | None, now
         served, row.starts_at, row.ends_at, row.presence_percent
     )
     reasons = (
-        (row.had_hours, HoursReason.REVERSED),
+        (row.decided_by_staff, HoursReason.REVERSED),
         (row.status is ActivityStatus.CANCELLED, HoursReason.ACTIVITY_CANCELLED),
         (became is Attendance.EXCUSED, HoursReason.EXCUSED),
         (became is Attendance.ABSENT, HoursReason.ABSENT),

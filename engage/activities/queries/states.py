@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case
+from sqlalchemy import and_, case, or_
 
 from engage.activities.models import (
     Activity,
@@ -115,8 +115,10 @@ def not_over(ends_at: Any) -> ColumnElement[bool]:
 
 
 def takes_more() -> ColumnElement[bool]:
-    """Return the condition that an activity has a place or a turn in its queue left."""
-    return (Activity.taken < Activity.capacity) | (Activity.waiting < Activity.waitlist_capacity)
+    """Return the condition that an activity has a place or a turn in its queue left at the moment of the statement."""
+    until_the_door = (Activity.taken < Activity.capacity) | (Activity.waiting < Activity.waitlist_capacity)
+    left_by_walk_ins = Activity.taken + Activity.walk_ins_present < Activity.capacity
+    return or_(left_by_walk_ins, and_(Activity.queue_closes_at > LATER.now, until_the_door))
 
 
 def time_served(

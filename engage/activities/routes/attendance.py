@@ -112,11 +112,11 @@ def upload_check_ins(work: Work, activity_id: UUID, body: dict[str, Any]) -> dic
     """Upload arrivals and departures that staff recorded, also without signal.
 
     逐条返回结果：`accepted` 已记入，`already` 无新内容，`conflict` 未记入及原因。多台设备以任何次序上传，结果相同：取最早到达与最晚离开；重复上传无副作用。
-    `walk_in` 记入现场加入的人，超过名额也记入并注明。活动结束后七天内可上传，已总结的也收，并补记由此应得的服务时长。
+    `walk_in` 记入现场加入的人，名额已满也记入并注明。活动结束后七天内可上传，已总结的也收，服务时长随之重新结算。
 
     A result for each item: `accepted`, `already` (nothing new) or `conflict` with its reason. Devices may upload in any order: the earliest arrival
     and the latest departure count, a replay changes nothing. `walk_in` takes in who has no confirmed place, beyond the capacity too, and marks them.
-    Until seven days after the end, of a closed activity too: hours that are due by what is new are given then.
+    Until seven days after the end, of a closed activity too: its hours are settled anew, given or taken back.
     """
     return uploads.upload(work, activity_id, body["items"], body["roster_signature"])
 

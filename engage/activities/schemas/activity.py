@@ -42,6 +42,7 @@ _ID: Final = "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"
 MAX_DAYS: Final = 31
 MAX_QUESTIONS: Final = 20
 MAX_CHOICES: Final = 20
+MAX_SERVICE_MINUTES: Final = 10_080
 _MAX_LIMIT: Final = 100
 _DAILY: Final = {
     "example": 1,
@@ -187,7 +188,12 @@ class ActivityIn(In):
     )
     members_only = Flag(load_default=False)
     questions = Listed(Inner(QuestionIn), MAX_QUESTIONS, load_default=list)
-    service_minutes = Whole(0, 10_080, load_default=0, metadata={"example": 120})
+    service_minutes = Whole(
+        0,
+        MAX_SERVICE_MINUTES,
+        load_default=0,
+        metadata={"example": 120, "description": "不超过活动时长 · no more than the activity lasts"},
+    )
     admission = Inner(AdmissionIn, load_default=None, allow_none=True)
     waitlist = Inner(WaitlistIn, load_default=None, allow_none=True)
     attendance = Inner(AttendanceIn, load_default=None, allow_none=True)
@@ -202,6 +208,12 @@ class ActivityIn(In):
             raise invalid("bad_order", "sign_up_closes_at", first="sign_up_closes_at", second="ends_at")
         if data["min_age"] is not None and data["max_age"] is not None and data["min_age"] > data["max_age"]:
             raise invalid("bad_order", "max_age", first="min_age", second="max_age")
+
+    @validates_schema
+    def _serves_while_it_lasts(self, data: dict[str, Any], **_: Any) -> None:
+        lasts = (data["ends_at"] - data["starts_at"]) // timedelta(minutes=1)
+        if 0 <= lasts < data["service_minutes"]:
+            raise invalid("too_large", "service_minutes", max=lasts)
 
     @validates_schema
     def _has_place(self, data: dict[str, Any], **_: Any) -> None:
@@ -236,7 +248,13 @@ class ActivityCardOut(Out):
     sign_up_opens_at = Instant(required=True, metadata={"example": "2026-11-25T20:00:00+08:00"})
     sign_up_closes_at = Instant(required=True, metadata={"example": "2026-12-05T12:00:00+08:00"})
     capacity = Whole(required=True, metadata={"example": 40})
-    places_left = Whole(required=True, metadata={"example": 12})
+    places_left = Whole(
+        required=True,
+        metadata={
+            "example": 12,
+            "description": "候补截止后，在场的现场加入者也占用 · walk-ins who are there use places up once the queue has closed",
+        },
+    )
     waitlist_capacity = Whole(required=True, metadata={"example": 20})
     waiting = Whole(required=True, metadata={"example": 0})
     min_age = Whole(required=True, allow_none=True, metadata={"example": 18})

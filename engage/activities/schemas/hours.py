@@ -7,6 +7,7 @@ from typing import Any, Final
 from marshmallow import validates_schema
 
 from engage.activities.models import Attendance, CertificateStatus, HoursKind, HoursReason
+from engage.activities.schemas.activity import MAX_SERVICE_MINUTES
 from engage.core.schemas import (
     MAX_INT,
     Choice,
@@ -26,7 +27,6 @@ from engage.core.schemas import (
 
 _ID: Final = "0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d"
 _AT: Final = "2026-12-05T14:00:00+08:00"
-_MAX_MINUTES: Final = 1440
 _MAX_ACTIVITIES: Final = 500
 
 
@@ -104,7 +104,15 @@ ActivityHoursPage = page_of(ActivityHoursOut, "ActivityHoursPage")
 
 class MakeUpIn(In):
     person_id = Id(required=True, metadata={"example": _ID})
-    minutes = Whole(1, _MAX_MINUTES, required=True, metadata={"example": 120})
+    minutes = Whole(
+        1,
+        MAX_SERVICE_MINUTES,
+        required=True,
+        metadata={
+            "example": 120,
+            "description": "不超过活动的时长或其服务时长 · no more than the activity lasts, or gives",
+        },
+    )
     reason = Text(200, required=True, lines=True, metadata={"example": "现场设备故障，未能签到"})
 
 

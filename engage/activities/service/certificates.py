@@ -6,7 +6,7 @@ import base64
 import json
 import os
 from datetime import timedelta
-from functools import cache
+from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -27,13 +27,14 @@ from engage.activities.models.hours import CODE_PURPOSE, hash_of_code
 from engage.activities.queries.certificates import my_certificate, read_card
 from engage.activities.queries.hours import is_in_force
 from engage.activities.service.hours import hold_accounts
+from engage.activities.service.typeface import fonts, legible
 from engage.core import ids
 from engage.core.clock import day_start, shanghai_day
 from engage.identity.errors import ProfileIncomplete
 from engage.orgs.models import Org, OrgPath
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     from engage.core.db import Look, Work
 
@@ -41,7 +42,7 @@ MAX_ACTIVITIES: Final = 500  # on one certificate
 _CODE_BYTES: Final = 15  # 120 random bits: 24 characters of Base32
 _GROUP: Final = 4
 _TEMPLATE: Final = resources.files("engage.activities.service").joinpath("certificate.typ").read_bytes()
-_FONTS: Final = "manimgx_fonts_cjk"
+_FOR_ARCHIVES: Final = "a-2a"  # PDF/A, tagged, so that it can be read aloud
 
 
 def issue(work: Work, from_on: date | None, until_on: date | None) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def _issuer(work: Work, activity_ids: list[UUID]) -> str:
 
 
 def draw(look: Look, certificate_id: UUID) -> bytes:
-    """Return one of the caller's certificates as PDF: the same bytes every time.
+    """Return one of the caller's certificates as PDF: the same bytes every time, with 〓 for characters that the font lacks.
 
     Raises:
         NoSuchCertificate: there is none, or it is somebody else's.
@@ -128,21 +129,23 @@ def draw(look: Look, certificate_id: UUID) -> bytes:
     certificate = my_certificate(look, certificate_id)
     if certificate["status"] is CertificateStatus.SUPERSEDED:
         raise CertificateSuperseded
-    compiler = typst.Compiler(
-        _TEMPLATE, font_paths=_fonts(), sys_inputs={"certificate": json.dumps(_printed(certificate))}
-    )
-    # PDF/A for the archive; tagged, so that it can be read aloud.
-    document: Any = compiler.compile(
-        format="pdf", timestamp=int(certificate["issued_at"].timestamp()), pdf_standards="a-2a"
-    )
-    return bytes(document)
+    return _typeset(legible(json.dumps(_printed(certificate), ensure_ascii=False)), certificate["issued_at"])
 
 
-@cache
-def _fonts() -> typst.Fonts:
-    """Return the installed Chinese font; only what a certificate uses of it is embedded."""
-    folder = resources.files(_FONTS)
-    return typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(folder)])
+def _typeset(values: str, issued_at: datetime) -> bytes:
+    make: Any = partial(
+        typst.compile,
+        _TEMPLATE,
+        font_paths=fonts(),
+        format="pdf",
+        sys_inputs={"certificate": values},
+        timestamp=int(issued_at.timestamp()),
+    )
+    try:
+        return bytes(make(pdf_standards=_FOR_ARCHIVES))
+    except typst.TypstError:
+        # Something that only the archive forbids: who needs their hours needs them printed all the same.
+        return bytes(make())
 
 
 def _printed(certificate: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import String, Uuid, bindparam, column, select, text
+from sqlalchemy import Boolean, String, Uuid, bindparam, column, select, text
 
 from engage.activities.access import PUBLIC
 from engage.activities.errors import (
@@ -18,6 +18,7 @@ from engage.activities.errors import (
 from engage.activities.models import Activity, CheckIn, CheckInMethod, SignUp, SignUpState
 from engage.activities.queries.states import minutes_present
 from engage.activities.service.codes import CHECK_OUT_AFTER, OPENS_BEFORE, is_current, refuse_not_open
+from engage.activities.service.walk_ins import note_departure
 from engage.core.columns import UtcDateTime
 from engage.core.errors import ConflictingChange
 from engage.core.prepared import Prepared
@@ -49,7 +50,8 @@ _DEPART: Final = """
         SELECT 1 FROM activity WHERE id = :activity_id AND status = 'published' AND starts_at <= :opens_until AND ends_at > :ended_since
     )
     RETURNING arrived_at, left_at, (SELECT starts_at FROM activity WHERE id = :activity_id) AS starts_at,
-        (SELECT ends_at FROM activity WHERE id = :activity_id) AS ends_at
+        (SELECT ends_at FROM activity WHERE id = :activity_id) AS ends_at,
+        (SELECT state FROM sign_up WHERE id = check_in.sign_up_id) = 'walk_in' AS walked_in
 """
 _TYPES: Final[dict[str, Any]] = {
     "activity_id": Uuid(),
@@ -77,7 +79,9 @@ _ARRIVING: Final = Prepared(
 )
 _DEPARTING: Final = Prepared(
     _typed(
-        _DEPART, *(column(name, UtcDateTime()) for name in ("arrived_at", "left_at", "starts_at", "ends_at"))
+        _DEPART,
+        *(column(name, UtcDateTime()) for name in ("arrived_at", "left_at", "starts_at", "ends_at")),
+        column("walked_in", Boolean()),
     )
 )
 
@@ -127,7 +131,8 @@ def check_in(look: Look, activity_id: UUID, code: str) -> dict[str, Any]:
 def check_out(look: Look, activity_id: UUID, code: str) -> dict[str, Any]:
     """Note that the caller leaves, with the code they see at the door. Repeating it later moves the departure.
 
-    One statement, which is its own transaction; a second one tells why nothing was written.
+    One statement, which is its own transaction; a second one tells why nothing was written. A walk-in who leaves makes room, which is counted
+    in a transaction of its own.
 
     Raises:
         NoSuchActivity: not published.
@@ -148,7 +153,10 @@ def check_out(look: Look, activity_id: UUID, code: str) -> dict[str, Any]:
         with look.atomic():
             row = _DEPARTING.one_or_none(look.db, values)
         if row is not None:
-            return _departed(*row)
+            *times, walked_in = row
+            if walked_in:
+                note_departure(look, activity_id)
+            return _departed(*times)
     facts = _facts(look, activity_id)
     refuse_not_open(facts.status, facts.starts_at, facts.ends_at + CHECK_OUT_AFTER, look.now)
     if not is_right:

@@ -49,6 +49,7 @@ class _Activity(NamedTuple):
     pools_merge_at: datetime | None
     offers_from_at: datetime
     queue_closes_at: datetime
+    walk_ins_present: int
     offer_minutes: int
     quiet_from: int
     quiet_until: int
@@ -114,7 +115,18 @@ def fill(
         return 0
     undivided: dict[int | None, int] = {None: activity.capacity - activity.taken}
     free = _free_by_pool(work, activity_id) if is_divided else undivided
+    if work.now >= activity.queue_closes_at:
+        free = _left_by_walk_ins(free, activity.walk_ins_present)
     return _give(work, activity, free, terms, told)
+
+
+def _left_by_walk_ins(free: dict[int | None, int], present: int) -> dict[int | None, int]:
+    left = {}
+    for pool, places in reversed(free.items()):
+        used = min(places, present)
+        present -= used
+        left[pool] = places - used
+    return {pool: places for pool, places in reversed(left.items()) if places > 0}
 
 
 def merge_pools(work: Work, activity_id: UUID) -> None:

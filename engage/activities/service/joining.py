@@ -68,8 +68,12 @@ _APPLIES: Final = "(admission_mode = 'review' AND NOT :by_staff OR admission_mod
 _MAY_APPLY: Final = f"(sign_up_closes_at > :now AND applied < {MAX_APPLICATIONS})"
 _MAY_QUEUE: Final = "(waiting < waitlist_capacity AND queue_closes_at > :now)"
 # In pools, the places of each are looked at when its row is locked; elsewhere this says whether one is free for a newcomer.
-# Who still waits once the queue has closed waits for nothing: the places are for the door.
-_FREE: Final = "(taken < capacity AND (waiting = held OR queue_closes_at <= :now) AND {held_until} IS NULL)"
+# Who still waits once the queue has closed waits for nothing: the places are for the door, and who is there without one uses one up.
+_LEFT_BY_WALK_INS: Final = "taken + walk_ins_present < capacity"
+_FREE: Final = f"""(
+    taken < capacity AND CASE WHEN queue_closes_at > :now THEN waiting = held ELSE {_LEFT_BY_WALK_INS} END AND {{held_until}} IS NULL
+)"""
+_FREE_IN_POOLS: Final = f"(queue_closes_at > :now OR {_LEFT_BY_WALK_INS})"
 _TAKES: Final = """
     version = :version AND status = 'published' AND ends_at > :now
     AND (:by_staff OR sign_up_opens_at <= :now AND sign_up_closes_at > :now)
@@ -126,7 +130,7 @@ def _takes(*, divided: bool, free: str) -> str:
     return _TAKES.format(
         applies=_APPLIES,
         may_apply=_MAY_APPLY,
-        has_room="true" if divided else f"({free} OR {_MAY_QUEUE})",
+        has_room=_FREE_IN_POOLS if divided else f"({free} OR {_MAY_QUEUE})",
         as_rules_say="NOT pools_merged AND pools_merge_at > :now" if divided else "pools_merged",
     )
 

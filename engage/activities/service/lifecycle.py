@@ -21,7 +21,7 @@ from engage.activities.errors import (
 )
 from engage.activities.models import Activity, ActivityStatus, Project, ProjectStatus
 from engage.activities.queries.activities import read_activity
-from engage.activities.service import admission, consequences, hours, transitions, uploads
+from engage.activities.service import admission, consequences, hours, transitions, walk_ins
 from engage.activities.service.cuts import take_back
 from engage.activities.service.filling import renew_offers
 from engage.activities.service.lottery import set_lottery
@@ -212,7 +212,7 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
         transitions.expire_offers(work, activity.id, tells=False)
         transitions.close_queue(work, activity.id, tells=False)
         transitions.end_undecided(work, activity.id, tells=False)
-    uploads.mark_walk_ins(work, activity)
+    walk_ins.mark(work, activity)
     admission.fill(work, activity.id)
     _set_turns(work, activity, turns, cut)
     return consequences.of_edit(before, consequences.concerned(work, activity.id), moved)
@@ -394,5 +394,5 @@ def summarise(work: Work, activity_id: UUID, summary: str) -> dict[str, Any]:
         raise ActivityNotOver
     activity.closing_summary = summary
     _move(work, activity, ActivityStatus.SUMMARISED)
-    hours.award(work, activity)
+    hours.settle(work, activity)
     return read_activity(work, activity_id)

@@ -6,13 +6,12 @@ locked before they are read, so that this rule stands here alone and not in the 
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select
 
 from engage.activities.access import activity_to_manage
 from engage.activities.models import (
@@ -26,7 +25,7 @@ from engage.activities.models import (
     SignUp,
     SignUpState,
 )
-from engage.activities.service import admission, hours, transitions
+from engage.activities.service import admission, hours, transitions, walk_ins
 from engage.activities.service.codes import (
     CHECK_OUT_AFTER,
     CLOCK_TOLERANCE,
@@ -47,13 +46,7 @@ if TYPE_CHECKING:
     from engage.core.db import Work
 
 _ADMITTED: Final = (SignUpState.CONFIRMED, SignUpState.WALK_IN)
-_CHECK_INS: Final[Any] = CheckIn.__table__
 _MERGED: Final = ("arrived_at", "left_at", "method", "claimed_at", "checked_in_by", "updated_at")
-_SET_OVER_CAPACITY: Final = (
-    update(_CHECK_INS)
-    .where(_CHECK_INS.c.activity_id == bindparam("of"), _CHECK_INS.c.person_id == bindparam("who"))
-    .values(over_capacity=bindparam("is_over"), updated_at=bindparam("at"))
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +85,8 @@ def upload(
     """Take in a batch of what staff saw at the door, perhaps hours ago without signal.
 
     Each item has its own result, in the order given: ``accepted``, ``already`` (nothing new in it; a replay changes nothing) or ``conflict`` with
-    the code of the reason. A constant number of statements, whatever the size of the batch. Once the activity is closed, hours that are due by
-    what is new are given too.
+    the code of the reason. A constant number of statements, whatever the size of the batch. Once the activity is closed, hours follow what is
+    new: those that are due are given, those that are no longer due are taken back.
 
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
@@ -111,11 +104,11 @@ def upload(
     results = [_take_in(door, item) for item in items]
     freed = _let_in(door)
     _write(door)
-    beyond = mark_walk_ins(work, activity)
+    beyond = walk_ins.mark(work, activity)
     if freed:
         admission.fill(work, activity_id)
     if closed:
-        hours.award(work, activity)
+        hours.settle(work, activity)
     for result in results:
         result["over_capacity"] = result["person_id"] in beyond
     return {"results": results}
@@ -260,43 +253,3 @@ def _write(door: _Door) -> None:
             ),
             rows,
         )
-
-
-def mark_walk_ins(work: Work, activity: Activity) -> set[UUID]:
-    """Mark the walk-ins of a locked activity who were more than it has places when they came; return them.
-
-    Everybody is looked at, not the batch alone: who arrived earlier may be reported later.
-    """
-    rows = work.session.execute(
-        select(
-            CheckIn.person_id, CheckIn.arrived_at, CheckIn.left_at, CheckIn.over_capacity, SignUp.state == SignUpState.WALK_IN
-        )
-        .join(SignUp, SignUp.id == CheckIn.sign_up_id)
-        .where(CheckIn.activity_id == activity.id)
-    ).all()  # fmt: skip
-    beyond = _beyond_capacity(rows, activity.capacity)
-    changed = [
-        {"of": activity.id, "who": person_id, "is_over": person_id in beyond, "at": work.now}
-        for person_id, _, _, marked, _ in rows
-        if marked != (person_id in beyond)
-    ]
-    if changed:
-        work.session.connection().execute(_SET_OVER_CAPACITY, changed)
-    return beyond
-
-
-def _beyond_capacity(rows: Iterable[Any], capacity: int) -> set[UUID]:
-    """Return the walk-ins at whose arrival more were there than the capacity, by order of arrival."""
-    beyond = set()
-    departures: list[datetime] = []  # of who is there and has left since, the next first
-    present = 0
-    for person_id, arrived_at, left_at, _, is_walk_in in sorted(rows, key=lambda row: (row[1], row[0])):
-        while departures and departures[0] <= arrived_at:
-            heapq.heappop(departures)
-            present -= 1
-        present += 1
-        if left_at is not None:
-            heapq.heappush(departures, left_at)
-        if is_walk_in and present > capacity:
-            beyond.add(person_id)
-    return beyond
