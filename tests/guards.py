@@ -7,11 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
 
-_TABLES = {
-    "sign_up_arrives": "sign_up",
-    "lottery_draw_keeps": "lottery_draw",
-    "lottery_draw_stays": "lottery_draw",
-}
+_TABLES = {"sign_up_arrives": "sign_up", "lottery_draw_stays": "lottery_draw"}
 
 
 @contextmanager
