@@ -34,7 +34,7 @@ from engage.activities.service.codes import (
     refuse_not_open,
     was_shown,
 )
-from engage.activities.service.rosters import check_signature
+from engage.activities.service.rosters import note_used
 from engage.core import ids
 from engage.core.db import upserting
 from engage.identity.models import Person, PersonStatus
@@ -99,7 +99,7 @@ def upload(
     status = ActivityStatus.PUBLISHED if closed else activity.status
     refuse_not_open(status, activity.starts_at, activity.ends_at + UPLOADS_UNTIL, work.now)
     if signature is not None:
-        check_signature(work, activity_id, signature)
+        note_used(work, activity_id, signature)
     door = _Door(work, activity, _read(work, activity_id, {item["person_id"] for item in items}))
     results = [_take_in(door, item) for item in items]
     freed = _let_in(door)
