@@ -236,6 +236,12 @@ class UploadedOut(Out):
         allow_none=True,
         metadata={"example": None, "description": "冲突原因 · the reason of a conflict"},
     )
+    detail = Text(
+        200,
+        required=True,
+        allow_none=True,
+        metadata={"example": None, "description": "冲突原因的说明 · the reason as a sentence"},
+    )
     over_capacity = Flag(
         required=True,
         metadata={"example": False, "description": "现场加入且已超过名额 · walked in beyond the capacity"},

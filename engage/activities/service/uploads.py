@@ -37,6 +37,7 @@ from engage.activities.service.codes import (
 from engage.activities.service.rosters import note_used
 from engage.core import ids
 from engage.core.db import upserting
+from engage.core.errors import Language
 from engage.identity.models import Person, PersonStatus
 from engage.orgs.access import Permission
 
@@ -80,12 +81,16 @@ class _Door:
 
 
 def upload(
-    work: Work, activity_id: UUID, items: list[dict[str, Any]], signature: str | None = None
+    work: Work,
+    activity_id: UUID,
+    items: list[dict[str, Any]],
+    signature: str | None = None,
+    language: Language = Language.ZH,
 ) -> dict[str, Any]:
     """Take in a batch of what staff saw at the door, perhaps hours ago without signal.
 
     Each item has its own result, in the order given: ``accepted``, ``already`` (nothing new in it; a replay changes nothing) or ``conflict`` with
-    the code of the reason. A constant number of statements, whatever the size of the batch. Once the activity is closed, hours follow what is
+    the code of the reason and its sentence. A constant number of statements, whatever the size of the batch. Once the activity is closed, hours follow what is
     new: those that are due are given, those that are no longer due are taken back.
 
     Raises:
@@ -111,6 +116,7 @@ def upload(
         hours.settle(work, activity)
     for result in results:
         result["over_capacity"] = result["person_id"] in beyond
+        result["detail"] = result["code"] and result["code"].sentence(language)
     return {"results": results}
 
 
