@@ -53,7 +53,11 @@ def test_places_and_turns_go_in_the_order_given_and_are_told(desk, make, databas
     assert [item["result"] for item in answer.json["results"]] == ["confirmed"] * 2 + ["waitlisted"] * 3 + [
         "refused"
     ]
-    assert answer.json["results"][5]["code"] == "activity_full"
+    refused = answer.json["results"][5]
+    assert (refused["code"], refused["detail"]) == ("activity_full", "名额和候补都已满。")
+    assert {item["detail"] for item in answer.json["results"][:5]} == {None}
+    again = desk.send(people[5:], **{"Accept-Language": "en"})
+    assert again.json["results"][0]["detail"] == "All places and the whole queue are taken."
     assert check_invariants(database, desk.activity.id) == (2, 3)
     with database.reading() as db:
         told = db.execute(select(OutboxEntry.person_id, OutboxEntry.kind)).all()

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 
 from counting import count_statements
 from itsdangerous import URLSafeSerializer
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from engage.activities.models import Activity, ActivityStatus, Audience, Pool, SignUp, SignUpState
 from engage.core import ids
+from engage.core.audit import AuditEntry
+from engage.identity.models import Person
 from engage.orgs.models import Role
 
 
@@ -218,17 +220,56 @@ def test_a_roster_says_when_the_activity_was_called_off(door, database):
     assert read(door.officer(), door)["activity"]["state"] == "cancelled"
 
 
-def test_the_signature_names_what_was_on_the_page(door, settings):
+def signed_of(roster):
+    return URLSafeSerializer("").load_payload(roster["signature"].rpartition(".")[0].encode())
+
+
+def test_the_signature_covers_all_that_is_on_the_page(door, make, database):
     roster = read(door.officer(), door)
-    signed = URLSafeSerializer("").load_payload(roster["signature"].rpartition(".")[0].encode())
-    lines = "".join(f"{entry['sign_up_id']} {entry['state']}\n" for entry in roster["entries"])
-    assert signed == {
+    first = signed_of(roster)
+    assert first == {
         "activity": door.activity.id.hex,
         "person": door.officer_id.hex,
         "shift": roster["shifts"][0]["id"],
         "as_of": "2026-10-01T10:00:00+08:00",
-        "entries": hashlib.sha256(lines.encode()).hexdigest(),
+        "page": first["page"],
     }
+    digests = [first["page"]]
+    assert signed_of(read(door.officer(), door))["page"] == digests[0]
+    for change in (
+        update(Activity).values(late_minutes=3),
+        update(Activity).values(capacity=Activity.capacity + 1),
+        update(Person).where(Person.id == door.person.id).values(name="李晓"),
+    ):
+        with database.transaction() as session:
+            session.execute(change)
+        digests.append(signed_of(read(door.officer(), door))["page"])
+    door.scan()
+    digests.append(signed_of(read(door.officer(), door))["page"])
+    assert len(set(digests)) == len(digests)
+
+
+def test_the_audit_log_names_the_roster_that_an_upload_was_made_from(door, database):
+    roster = read(door.officer(), door)
+    assert upload(door.officer(), door, roster["signature"]).status_code == 200
+    with database.reading() as db:
+        [changes] = db.scalars(
+            select(AuditEntry.changes).where(
+                AuditEntry.object_id == door.activity.id, AuditEntry.action == "upload_check_ins"
+            )
+        )
+    noted = {item["field"]: item["after"] for item in changes["items"] if item["object"] == "roster"}
+    assert noted == {name: signed_of(roster)[name] for name in ("as_of", "page")}
+
+
+def test_a_name_that_was_corrected_is_a_change(door, frozen, make, database):
+    frozen.move(minutes=3)
+    since = read(door.officer(), door)["next_since"]
+    frozen.move(minutes=3)
+    body = {"name": "李晓", "gender": "female", "birth_on": "2006-03-05", "hometown_code": "140502", "current_code": "140502"}  # fmt: skip
+    assert door.youth().put("/v1/me", json=body, headers={"If-Match": "*"}).status_code == 200
+    [entry] = read(door.officer(), door, updated_since=since)["entries"]
+    assert entry["name"] == "李晓"
 
 
 def test_an_excuse_and_an_end_are_changes_that_the_roster_tells(door, frozen, make, database):

@@ -22,10 +22,12 @@ from engage.activities.models import (
     CheckIn,
     HoursEntry,
     HoursKind,
+    ScanConflict,
     SignUp,
     SignUpState,
 )
 from engage.core import ids
+from engage.core.errors import Language
 from engage.identity.models import PersonStatus
 from engage.messages.models import OutboxEntry
 from engage.orgs.models import Role
@@ -95,6 +97,30 @@ def test_a_batch_made_offline_is_taken_item_by_item_and_may_be_replayed(
         ).one()  # fmt: skip
     received = frozen.now - timedelta(minutes=1)
     assert row == (received, at, at, door.officer_id), "received by our clock, arrived by the device's"
+
+
+@pytest.mark.parametrize("language", Language)
+def test_each_conflict_says_why_in_the_language_asked_for(door, frozen, make, language):
+    waiting, stranger = make.sign_up(door.activity, state=SignUpState.WAITLISTED).person_id, make.person()
+    at = frozen.now
+    items = [
+        item(door.person, at),
+        item(waiting, at),
+        item(stranger, at),
+        item(door.person, at - timedelta(hours=3)),
+        item(door.person, at + timedelta(hours=1)),
+        item(door.person, at, code="AAAAAAAA"),
+        item(ids.new_id(), at, walk_in=True),
+    ]
+    sent = door.officer().post(
+        f"{door.url}/check-ins", json={"items": items}, headers={"Accept-Language": language.value}
+    )
+    told = [(row["code"], row["detail"]) for row in sent.json["results"]]
+    assert told[0] == (None, None)
+    assert {code for code, _ in told[1:]} == set(ScanConflict)
+    for code, detail in told[1:]:
+        assert detail == ScanConflict(code).sentence(language)
+        assert detail.isascii() is (language is Language.EN)
 
 
 def test_batches_are_bounded_in_size_and_time(door, frozen):

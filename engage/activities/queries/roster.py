@@ -89,7 +89,7 @@ def _statement(activity_id: UUID, query: dict[str, Any], after: list[Any] | None
     if since is None:
         statement = statement.where(SignUp.state != SignUpState.CANCELLED)
     else:
-        statement = statement.where(or_(SignUp.updated_at >= since, CheckIn.updated_at >= since))
+        statement = statement.where(or_(*(row.updated_at >= since for row in (SignUp, CheckIn, Person))))
     return statement if after is None else statement.where(SignUp.seq > after[0])
 
 

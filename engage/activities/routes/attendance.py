@@ -36,6 +36,7 @@ from engage.activities.service import codes, feedback, rosters, uploads
 from engage.core.audit import listed
 from engage.core.errors import ConflictingChange, NotAllowed
 from engage.core.http import Api, Mode
+from engage.core.replies import language
 from engage.core.schemas import PageQuery
 from engage.identity.caller import member
 from engage.orgs.caller import staff
@@ -118,7 +119,7 @@ def upload_check_ins(work: Work, activity_id: UUID, body: dict[str, Any]) -> dic
     and the latest departure count, a replay changes nothing. `walk_in` takes in who has no confirmed place, beyond the capacity too, and marks them.
     Until seven days after the end, of a closed activity too: its hours are settled anew, given or taken back.
     """
-    return uploads.upload(work, activity_id, body["items"], body["roster_signature"])
+    return uploads.upload(work, activity_id, body["items"], body["roster_signature"], language())
 
 
 @api.operation(

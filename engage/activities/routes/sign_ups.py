@@ -55,7 +55,7 @@ from engage.activities.service import sign_up as service
 from engage.core.audit import listed, rows
 from engage.core.errors import ConflictingChange, NotAllowed
 from engage.core.http import Api, Binary, Mode
-from engage.core.replies import NO_STORE
+from engage.core.replies import NO_STORE, language
 from engage.identity.caller import claimed, member
 from engage.identity.errors import NoSuchPerson, ProfileIncomplete
 from engage.orgs.caller import staff, staff_privileged
@@ -193,7 +193,7 @@ def import_sign_ups(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict
     A result for each person by the rules of signing up one, applications are accepted by it; who is refused keeps nobody else out, a
     repetition changes nothing.
     """
-    return {"results": imports.import_people(work, activity_id, body["items"])}
+    return {"results": imports.import_people(work, activity_id, body["items"], language())}
 
 
 @api.operation(

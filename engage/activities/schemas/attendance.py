@@ -178,7 +178,17 @@ class RosterOut(Out):
     as_of = Instant(required=True, metadata={"example": _AT})
     next_since = Instant(required=True, metadata={"example": "2026-12-05T13:51:10+08:00"})
     next_cursor = Text(2000, required=True, allow_none=True, metadata={"example": None})
-    signature = Text(1000, required=True, metadata={"example": _SIGNATURE})
+    signature = Text(
+        1000,
+        required=True,
+        metadata={
+            "example": _SIGNATURE,
+            "description": (
+                "由服务器签发、服务器核对：本页全部内容的摘要，连同活动、读取人和时间 · by and for the server: the digest of all that the page"
+                " says, with activity, reader and time"
+            ),
+        },
+    )
 
 
 class ScannedIn(In):
@@ -208,7 +218,12 @@ class UploadIn(In):
         1000,
         load_default=None,
         allow_none=True,
-        metadata={"description": "所用名单的 signature · of the roster that was used"},
+        metadata={
+            "description": (
+                "所用名单的 signature，记入审计日志；上报内容仍按系统记录核对 · of the roster that was used, for the audit log; what is reported is"
+                " still judged by what is on record"
+            )
+        },
     )
 
 
@@ -220,6 +235,12 @@ class UploadedOut(Out):
         required=True,
         allow_none=True,
         metadata={"example": None, "description": "冲突原因 · the reason of a conflict"},
+    )
+    detail = Text(
+        200,
+        required=True,
+        allow_none=True,
+        metadata={"example": None, "description": "冲突原因的说明 · the reason as a sentence"},
     )
     over_capacity = Flag(
         required=True,

@@ -35,6 +35,12 @@ class ImportedOut(Out):
         allow_none=True,
         metadata={"example": None, "description": "拒绝原因代码 · why it was refused"},
     )
+    detail = Text(
+        4000,
+        required=True,
+        allow_none=True,
+        metadata={"example": None, "description": "拒绝原因的说明 · why, as a sentence"},
+    )
 
 
 class SignUpImportOut(Out):

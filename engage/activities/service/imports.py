@@ -17,7 +17,7 @@ from engage.activities.service.answers import check_answers
 from engage.activities.service.by_staff import no_room_for_staff, tell_added
 from engage.activities.service.review import accept, is_undecided
 from engage.activities.service.rules import Rules, belongings, check_eligible, conflicts, read_rules_now
-from engage.core.errors import DomainError
+from engage.core.errors import DomainError, Language
 from engage.identity.errors import NoSuchPerson
 from engage.orgs.access import Permission
 
@@ -37,8 +37,10 @@ class _Known:
     held_until: datetime | None
 
 
-def import_people(work: Work, activity_id: UUID, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sign people up in the order given, also outside the sign-up window; return what became of each.
+def import_people(
+    work: Work, activity_id: UUID, items: list[dict[str, Any]], language: Language = Language.ZH
+) -> list[dict[str, Any]]:
+    """Sign people up in the order given, also outside the sign-up window; return what became of each, a refusal with its sentence.
 
     The same rules decide as for one of them, and one who is refused keeps nobody else out. An application is accepted by it. Repeating it
     changes nothing: who is in already stays as they are.
@@ -63,7 +65,7 @@ def import_people(work: Work, activity_id: UUID, items: list[dict[str, Any]]) ->
     for item in items:
         person_id = item["person_id"]
         result: str
-        code = None
+        code = detail = None
         try:
             mine = known.inside.get(person_id)
             if mine is not None and is_undecided(activity, mine[1]):
@@ -76,9 +78,14 @@ def import_people(work: Work, activity_id: UUID, items: list[dict[str, Any]]) ->
                 result = got[person_id] = _let_in(work, activity, joining)
         except DomainError as refusal:
             result, code = "refused", refusal.code
-        results.append({"person_id": person_id, "result": result, "code": code})
+            detail = _sentences(refusal, language)
+        results.append({"person_id": person_id, "result": result, "code": code, "detail": detail})
     tell_added(work, activity, got)
     return results
+
+
+def _sentences(refusal: DomainError, language: Language) -> str:
+    return " ".join([refusal.sentence(language), *(issue.sentence(language) for issue in refusal.issues)])
 
 
 def _accept(work: Work, activity: Activity, sign_up_id: UUID) -> SignUpState:

@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+import orjson
 from itsdangerous import BadData, URLSafeSerializer
 
 from engage.activities.errors import RosterSignatureInvalid
-from engage.activities.queries.roster import RosterPage, roster_page
+from engage.activities.queries.roster import roster_page
 from engage.activities.queries.states import state_of
 from engage.activities.service.codes import (
     CHECK_OUT_AFTER,
@@ -20,10 +21,11 @@ from engage.activities.service.codes import (
     shift_of,
     shifts_from,
 )
+from engage.core import audit
 
 if TYPE_CHECKING:
     from engage.core.config import Settings
-    from engage.core.db import Context, Look
+    from engage.core.db import Look, Work
 
 _MINUTE: Final = timedelta(minutes=1)
 # What a transaction wrote counts from its beginning but is seen from its end; none lives as long as this (core/db.py).
@@ -42,7 +44,7 @@ def read_roster(look: Look, activity_id: UUID, query: dict[str, Any]) -> dict[st
     """
     page = roster_page(look, activity_id, query)
     activity = page.activity
-    return {
+    shown = {
         "activity": {
             "id": activity.id,
             "title": activity.title,
@@ -76,8 +78,8 @@ def read_roster(look: Look, activity_id: UUID, query: dict[str, Any]) -> dict[st
         "as_of": look.now,
         "next_since": look.now - _OVERLAP,
         "next_cursor": page.next_cursor,
-        "signature": _sign(look, activity_id, page),
     }
+    return {**shown, "signature": _sign(look, activity_id, shown)}
 
 
 def _serializer(settings: Settings) -> URLSafeSerializer:
@@ -86,10 +88,7 @@ def _serializer(settings: Settings) -> URLSafeSerializer:
     )
 
 
-def _sign(look: Look, activity_id: UUID, page: RosterPage) -> str:
-    lines = [f"{entry['sign_up_id']} {entry['state'].value}\n" for entry in page.entries]
-    lines += [f"{sign_up_id} removed\n" for sign_up_id in page.removed]
-    digest = hashlib.sha256("".join(lines).encode()).hexdigest()
+def _sign(look: Look, activity_id: UUID, shown: dict[str, Any]) -> str:
     return str(
         _serializer(look.settings).dumps(
             {
@@ -97,22 +96,33 @@ def _sign(look: Look, activity_id: UUID, page: RosterPage) -> str:
                 "person": look.actor.id.hex,
                 "shift": shift_of(look.now),
                 "as_of": look.now.isoformat(),
-                "entries": digest,
+                "page": _digest(shown),
             }
         )
     )
 
 
-def check_signature(look: Context, activity_id: UUID, signature: str) -> None:
-    """Refuse a roster that the caller was not given for this activity. It is good for as long as uploads are taken.
+def _digest(shown: dict[str, Any]) -> str:
+    """Return the digest of all that a page says; of the keys of shifts it names the ids."""
+    said = {**shown, "shifts": [shift["id"] for shift in shown["shifts"]]}
+    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def note_used(work: Work, activity_id: UUID, signature: str) -> None:
+    """Note in the entry of the audit log which roster staff worked from; refuse one that was not given to them for this activity.
+
+    It is good for as long as uploads are taken. What they report is judged by what is on record, not by what that roster said.
 
     Raises:
         RosterSignatureInvalid: it is forged, somebody else's or another activity's.
 
     """
     try:
-        signed = _serializer(look.settings).loads(signature)
+        signed = _serializer(work.settings).loads(signature)
     except BadData:
         raise RosterSignatureInvalid from None
-    if (signed["activity"], signed["person"]) != (activity_id.hex, look.actor.id.hex):
+    if (signed["activity"], signed["person"]) != (activity_id.hex, work.actor.id.hex):
         raise RosterSignatureInvalid
+    audit.changed(
+        work, "roster", activity_id, before={}, after={name: signed[name] for name in ("as_of", "page")}
+    )

@@ -34,9 +34,10 @@ from engage.activities.service.codes import (
     refuse_not_open,
     was_shown,
 )
-from engage.activities.service.rosters import check_signature
+from engage.activities.service.rosters import note_used
 from engage.core import ids
 from engage.core.db import upserting
+from engage.core.errors import Language
 from engage.identity.models import Person, PersonStatus
 from engage.orgs.access import Permission
 
@@ -80,12 +81,16 @@ class _Door:
 
 
 def upload(
-    work: Work, activity_id: UUID, items: list[dict[str, Any]], signature: str | None = None
+    work: Work,
+    activity_id: UUID,
+    items: list[dict[str, Any]],
+    signature: str | None = None,
+    language: Language = Language.ZH,
 ) -> dict[str, Any]:
     """Take in a batch of what staff saw at the door, perhaps hours ago without signal.
 
     Each item has its own result, in the order given: ``accepted``, ``already`` (nothing new in it; a replay changes nothing) or ``conflict`` with
-    the code of the reason. A constant number of statements, whatever the size of the batch. Once the activity is closed, hours follow what is
+    the code of the reason and its sentence. A constant number of statements, whatever the size of the batch. Once the activity is closed, hours follow what is
     new: those that are due are given, those that are no longer due are taken back.
 
     Raises:
@@ -99,7 +104,7 @@ def upload(
     status = ActivityStatus.PUBLISHED if closed else activity.status
     refuse_not_open(status, activity.starts_at, activity.ends_at + UPLOADS_UNTIL, work.now)
     if signature is not None:
-        check_signature(work, activity_id, signature)
+        note_used(work, activity_id, signature)
     door = _Door(work, activity, _read(work, activity_id, {item["person_id"] for item in items}))
     results = [_take_in(door, item) for item in items]
     freed = _let_in(door)
@@ -111,6 +116,7 @@ def upload(
         hours.settle(work, activity)
     for result in results:
         result["over_capacity"] = result["person_id"] in beyond
+        result["detail"] = result["code"] and result["code"].sentence(language)
     return {"results": results}
 
 
