@@ -109,9 +109,7 @@ class SignUp(Base):
     pool_mask: Mapped[int] = mapped_column(default=0, server_default="0")  # pools open to the person
     pool: Mapped[int | None]  # where the place is, while places are divided
     joined_position: Mapped[int | None]  # what was told on joining the queue
-    held_until: Mapped[
-        datetime | None
-    ]  # passed over until then, if not for nothing by now (queries/holding.py)
+    held_until: Mapped[datetime | None]  # passed over till then, unless for nothing (queries/holding.py)
     offered_at: Mapped[datetime | None]
     offer_expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

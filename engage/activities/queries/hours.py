@@ -49,13 +49,18 @@ def is_in_force(entry: Any = HoursEntry) -> ColumnElement[bool]:
 
 
 def overlapping() -> Select[UUID]:
-    """Return the select of entries in force, by activity, that touch the time of an earlier one of the same person."""
-    earlier = func.max(HoursEntry.until_at).over(
-        partition_by=HoursEntry.person_id, order_by=(HoursEntry.from_at, HoursEntry.id), rows=(None, -1)
+    """Return the select of entries in force, by activity, that touch the time of the one before of the same person.
+
+    In the order in which they begin, entries of which any two touch have two beside each other that do.
+    """
+    before = func.lag(HoursEntry.until_at).over(
+        partition_by=HoursEntry.person_id, order_by=HoursEntry.from_at
     )
+    # Said twice, so that a planner does not hash the many that take nothing back.
+    taken_back = exists().where(_Back.reverses_id == HoursEntry.id, _Back.reverses_id.is_not(None))
     of_person = (
-        select(HoursEntry.activity_id, HoursEntry.from_at, earlier.label("busy_until"))
-        .where(is_in_force())
+        select(HoursEntry.activity_id, HoursEntry.from_at, before.label("busy_until"))
+        .where(HoursEntry.kind != HoursKind.REVERSAL, ~taken_back)
         .subquery()
     )
     return select(of_person.c.activity_id).where(of_person.c.from_at < of_person.c.busy_until)

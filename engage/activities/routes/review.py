@@ -33,8 +33,9 @@ api: Final = Api("审核 · Reviews")
 def decide_applications(work: Work, activity_id: UUID, body: dict[str, Any]) -> dict[str, Any]:
     """Accept or refuse applications, up to 500 at once.
 
-    全部生效或全部不生效；可安全重复。通过者有名额即确认，否则按名次、再按报名先后候补；未通过者可看到原因，以后可改为通过。
-    All or none; safe to repeat. Who is accepted gets a place while there is one, else a turn in the queue by rank, then arrival. Who is
-    refused reads the reason, and may be accepted later.
+    全部生效或全部不生效；可安全重复。通过者有名额即确认，否则按名次、再按报名先后候补；信用分不足者、活动不允许重叠而同一时间另有名额者先候补。
+    未通过者可看到原因，以后可改为通过。
+    All or none; safe to repeat. Who is accepted gets a place while there is one, else a turn in the queue by rank, then arrival; so does who has
+    too few points, or a place elsewhere at the same time that the activity does not allow. Who is refused reads the reason, and may be accepted later.
     """
     return service.decide(work, activity_id, body["items"])

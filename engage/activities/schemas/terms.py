@@ -90,7 +90,18 @@ class LotteryIn(In):
 
 class AdmissionIn(In):
     mode = Choice(AdmissionMode, load_default=AdmissionMode.FIRST_COME, metadata={"example": "first_come"})
-    overlap = Choice(Overlap, load_default=None, allow_none=True)
+    overlap = Choice(
+        Overlap,
+        load_default=None,
+        allow_none=True,
+        metadata={
+            "description": (
+                "同一时间另有名额的人：allow 允许；warn 允许，报名详情中提醒；refuse 不能报名，候补、审核、抽签轮到时先由后面的人递补"
+                " · who has a place elsewhere at the same time: allowed; allowed, and their sign-up warns of it; refused, and passed when their"
+                " turn comes in the queue, by review or by draw"
+            )
+        },
+    )
     pools = Listed(Inner(PoolIn), MAX_POOLS, load_default=list)
     pools_merge_at = Instant(
         load_default=None,

@@ -43,7 +43,8 @@ def decide(work: Work, activity_id: UUID, items: list[dict[str, Any]]) -> dict[s
     """Accept and refuse applications, and rank those accepted. Repeating it changes nothing.
 
     Who is accepted gets a place while there is one, else a turn in the queue by rank, then arrival. Who was refused may be
-    accepted later, and who waits may be ranked anew or refused; who has a place keeps it.
+    accepted later, and who waits may be ranked anew or refused; who has a place keeps it. Who is accepted with too few points, or with a place
+    elsewhere that the activity does not allow, waits at their rank until neither is in the way.
 
     Raises:
         NoSuchActivity, NotAllowed: not the caller's to manage.
