@@ -262,6 +262,15 @@ def test_the_audit_log_names_the_roster_that_an_upload_was_made_from(door, datab
     assert noted == {name: signed_of(roster)[name] for name in ("as_of", "page")}
 
 
+def test_a_roster_from_before_pages_were_signed_whole_is_taken(door, settings):
+    signed = signed_of(read(door.officer(), door))
+    del signed["page"]
+    older = URLSafeSerializer(
+        settings.key("roster"), salt="roster", signer_kwargs={"digest_method": hashlib.sha256}
+    ).dumps(signed)
+    assert upload(door.officer(), door, older).status_code == 200
+
+
 def test_a_name_that_was_corrected_is_a_change(door, frozen, make, database):
     frozen.move(minutes=3)
     since = read(door.officer(), door)["next_since"]

@@ -212,8 +212,8 @@ def replace(work: Work, activity: Activity, body: dict[str, Any], *, may_cut: bo
         transitions.expire_offers(work, activity.id, tells=False)
         transitions.close_queue(work, activity.id, tells=False)
         transitions.end_undecided(work, activity.id, tells=False)
-    walk_ins.mark(work, activity)
     admission.fill(work, activity.id)
+    walk_ins.mark(work, activity)
     _set_turns(work, activity, turns, cut)
     return consequences.of_edit(before, consequences.concerned(work, activity.id), moved)
 

@@ -123,6 +123,6 @@ def note_used(work: Work, activity_id: UUID, signature: str) -> None:
         raise RosterSignatureInvalid from None
     if (signed["activity"], signed["person"]) != (activity_id.hex, work.actor.id.hex):
         raise RosterSignatureInvalid
-    audit.changed(
-        work, "roster", activity_id, before={}, after={name: signed[name] for name in ("as_of", "page")}
-    )
+    # A roster from before pages were signed whole names none.
+    used = {name: signed.get(name) for name in ("as_of", "page")}
+    audit.changed(work, "roster", activity_id, before={}, after=used)

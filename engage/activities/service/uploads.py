@@ -109,9 +109,9 @@ def upload(
     results = [_take_in(door, item) for item in items]
     freed = _let_in(door)
     _write(door)
-    beyond = walk_ins.mark(work, activity)
     if freed:
         admission.fill(work, activity_id)
+    beyond = walk_ins.mark(work, activity)
     if closed:
         hours.settle(work, activity)
     for result in results:
