@@ -253,6 +253,10 @@ FAULTS = {
     "a walk-in whom nobody saw": (
         lambda r: [sign_ups(r.other, state="walk_in"), activities(r.open, taken=1, capacity=1)], {"walk_in_without_check_in"},
     ),
+    "a walk-in who is not there": (lambda r: [activities(r.open, walk_ins_present=1)], {"walk_ins_present"}),
+    "a walk-in who is not counted": (
+        lambda r: [sign_ups(r.place, state="walk_in"), activities(r.open, taken=1, capacity=1)], {"walk_ins_present"},
+    ),
     "hours twice for the same time": (
         lambda r: [entries(r.hours, until_at=r.mistaken.from_at + HOUR / 2)], {"hours_overlap"},
     ),
@@ -319,7 +323,7 @@ ALMOST = {
         activities(r.reviewed, queue_closes_at=r.now - 9 * HOUR, sign_up_closes_at=r.now - 9 * HOUR, status=ActivityStatus.CANCELLED)
     ],
     "hours that end as others begin": lambda r: [entries(r.hours, until_at=r.mistaken.from_at)],
-    "a walk-in who checked in": lambda r: [sign_ups(r.place, state="walk_in"), activities(r.open, taken=1, capacity=1)],
+    "a walk-in who checked in": lambda r: [sign_ups(r.place, state="walk_in"), activities(r.open, taken=1, capacity=1, walk_ins_present=1)],
 }  # fmt: skip
 
 

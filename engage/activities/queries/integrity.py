@@ -229,6 +229,18 @@ def _walk_in_unseen(_: datetime) -> Select[UUID]:
     )
 
 
+def _other_walk_ins(_: datetime) -> Select[UUID]:
+    there = (
+        select(SignUp.activity_id, func.count().label("present"))
+        .join(CheckIn, CheckIn.sign_up_id == SignUp.id)
+        .where(SignUp.state == SignUpState.WALK_IN, CheckIn.left_at.is_(None))
+        .group_by(SignUp.activity_id)
+        .subquery()
+    )
+    differs = Activity.walk_ins_present != func.coalesce(there.c.present, 0)
+    return select(Activity.id).outerjoin(there, there.c.activity_id == Activity.id).where(differs)
+
+
 def _offers_overdue(now: datetime) -> Select[UUID]:
     """Find offers past their end; while an activity is called off they wait for its re-opening."""
     return _places_where(
@@ -308,6 +320,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("wrong_pool", "名额所在的池存在且对本人开放", "the pool of a place exists and is open to its holder", _wrong_pool),
     Check("check_in_without_admission", "签到者都有名额或为现场参加", "who checked in has a place or walked in", _not_admitted),
     Check("walk_in_without_check_in", "现场参加者都已签到", "who walked in has checked in", _walk_in_unseen),
+    Check("walk_ins_present", "在场的现场参加者人数与签到记录一致", "walk-ins who are there equal the rows", _other_walk_ins),
     Check("hours_overlap", "每人有效的服务时长互不重叠", "nobody has hours in force twice for the same time", lambda _: overlapping()),
     Check("reversal_mirrors", "撤销记录与被撤销的时长相互抵消", "a reversal takes back exactly what it reverses", lambda _: not_mirrored()),
     Check("offers_overdue", "没有过期未处理的保留名额", "no offer is past its time (else: is a worker running?)", _offers_overdue),
