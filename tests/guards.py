@@ -7,7 +7,11 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, text
 
-_TABLES = {"sign_up_arrives": "sign_up", "lottery_draw_stays": "lottery_draw"}
+_TABLES = {
+    "sign_up_arrives": "sign_up",
+    "lottery_draw_stays": "lottery_draw",
+    "activity_keeps_admission": "activity",
+}
 
 
 @contextmanager

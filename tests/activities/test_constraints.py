@@ -403,7 +403,9 @@ def test_the_database_allows(make, database, tried):
     lay, attempt = ALLOWED[tried]
     table = lay(make)
     execute(database, attempt(table))
-    assert violations(database).keys() <= {"stranded"}
+    assert violations(database).keys() <= {"stranded", "walk_ins_present"}, (
+        "the service counts walk-ins, and gives what is free"
+    )
 
 
 def test_counters_follow_whatever_is_written(make, database):

@@ -63,7 +63,7 @@ def held(frozen, make, as_user, database):
     sign_up("排队", state=SignUpState.WAITLISTED)
     ranked = sign_up("先排队", state=SignUpState.APPLIED)
     with database.transaction() as session:  # as a reviewer does it
-        values = {"state": SignUpState.WAITLISTED, "rank": 7}
+        values = {"state": SignUpState.WAITLISTED, "rank": 7, "decided_at": starts_at}
         session.execute(update(SignUp).where(SignUp.id == ranked.id).values(values))
     sign_up("等待", state=SignUpState.APPLIED)
     sign_up("未过", state=SignUpState.REFUSED, decision_reason="材料不全")

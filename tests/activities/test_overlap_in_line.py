@@ -96,7 +96,7 @@ def be_cancelled(stage, here, there, client):
 
 
 def move_it(stage, here, there, client):
-    times = {"starts_at": stage.begin + 9 * HOUR, "ends_at": stage.begin + 10 * HOUR}
+    times = {"starts_at": stage.begin + 9 * HOUR, "ends_at": stage.begin + 11 * HOUR}
     change(stage, there, **{name: instant.isoformat() for name, instant in times.items()})
 
 

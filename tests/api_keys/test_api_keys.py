@@ -183,14 +183,14 @@ def test_a_key_without_the_scope_is_told_which_one_it_lacks(app, make, city, off
         ("/v1/statistics/counties?month=2026-08", "read_county_totals"),
         ("/v1/audit/entries", "read_audit"),
         (f"/v1/activities/{activity.id}/sign-ups", "read_people"),
-        (f"/v1/activities/{activity.id}/feedback-entries", "manage_activity"),
+        (f"/v1/activities/{activity.id}/feedback-entries", "read_people"),
         (f"/v1/enclave-branches/{branch.id}/applications", "decide_enclave"),
     ):
         assert told(officer, ["read_figures"], address) == [f"这个 API 密钥没有权限范围 {scope}。"]
         assert told(officer, ["read_figures"], address, "en") == [f"This API key has no scope {scope}."]
     elsewhere = make.staff(Role.OFFICER, org=make.org(city))
     assert told(elsewhere, ["read_integrity"], "/v1/statistics/integrity") == []
-    assert told(elsewhere, ["manage_activity"], f"/v1/activities/{activity.id}/feedback-entries") == []
+    assert told(elsewhere, ["read_people"], f"/v1/activities/{activity.id}/feedback-entries") == []
 
 
 def test_only_who_holds_a_role_makes_keys_and_none_beyond_it(as_user, make, city, frozen):

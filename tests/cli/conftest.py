@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -121,14 +122,13 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody has now, with the next one free too."""
+    """A port that nobody has now, with the next one free too; below those that the system gives to outgoing connections, which come and go."""
     while True:
-        with socket.socket() as probe, socket.socket() as following:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                following.bind(("127.0.0.1", port + 1))
-                return port
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, socket.socket() as following, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            following.bind(("127.0.0.1", port + 1))
+            return port
 
 
 @contextlib.contextmanager

@@ -278,7 +278,7 @@ def enqueue_ranked(
     ranked: Sequence[tuple[UUID, int | None]],
     *,
     told: MessageKind,
-    lengthen: bool = False,
+    drawn: bool = False,
 ) -> None:
     """Put applications or entries of a locked activity into its queue by rank, then give the free places at once.
 
@@ -287,7 +287,7 @@ def enqueue_ranked(
         activity_id: the activity, locked.
         ranked: sign-up ids that hold no place, each with its rank; None stands behind all ranks.
         told: what those are told who get a place.
-        lengthen: let the queue grow to hold them all, as after a draw.
+        drawn: the draw ranked them: the queue grows to hold them all, and no walk-in takes a place from them.
 
     Raises:
         ActivityFull: more would wait than the queue has turns.
@@ -306,11 +306,11 @@ def enqueue_ranked(
     work.session.connection().execute(
         _RANK, [{"of": sign_up_id, "ranked": rank or UNRANKED, **decision} for sign_up_id, rank in ranked]
     )
-    fill(work, activity_id, at_once=True, told=told)
+    fill(work, activity_id, at_once=True, drawn=drawn, told=told)
     number_turns(work, activity_id)
     _, waiting, held_now = _queue(work, activity_id)
     # Who is held back for their credit is not kept out for it.
-    if waiting - (held_now - held) > turns and not lengthen:
+    if waiting - (held_now - held) > turns and not drawn:
         raise ActivityFull
     _set_turns(work, activity_id, max(turns, waiting))
 

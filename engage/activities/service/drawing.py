@@ -104,7 +104,7 @@ def _settle(work: Work, activity: Activity, draw: LotteryDraw) -> None:
         .limit(_SETTLED_AT_ONCE)
     ).all()
     ranked = [(sign_up_id, None if rank == UNRANKED else rank) for sign_up_id, rank in rows]
-    admission.enqueue_ranked(work, activity.id, ranked, told=MessageKind.DRAW_WON, lengthen=True)
+    admission.enqueue_ranked(work, activity.id, ranked, told=MessageKind.DRAW_WON, drawn=True)
     if len(rows) < _SETTLED_AT_ONCE:
         draw.settled_at = work.now
         work.session.flush()  # the database takes an activity for drawn once its draw is settled

@@ -94,13 +94,14 @@ def fill(
     activity_id: UUID,
     *,
     at_once: bool = False,
+    drawn: bool = False,
     told: MessageKind = MessageKind.SIGN_UP_PROMOTED,
 ) -> int:
     """Give every free place of a locked activity to the head of its queue; return how many were given.
 
     Far from the start a place is confirmed; inside the offer window it is offered, for the time that the activity sets without quiet
-    hours; once the queue has closed nothing is given. ``at_once`` confirms whatever the time, for who was accepted or drawn. Each is
-    told, after quiet hours. Pools that are due are merged first. Here credit and places elsewhere are looked at for whoever waits, however they came
+    hours; once the queue has closed nothing is given. ``at_once`` confirms whatever the time, for who was accepted or drawn; from who was ``drawn``
+    no walk-in takes a place. Each is told, after quiet hours. Pools that are due are merged first. Here credit and places elsewhere are looked at for whoever waits, however they came
     to wait: who may have no place now is held back, and whoever stands behind them is next.
     """
     activity = _ACTIVITY.one_or_none(work.session, {"activity_id": activity_id, "now": work.now})
@@ -115,7 +116,7 @@ def fill(
         return 0
     undivided: dict[int | None, int] = {None: activity.capacity - activity.taken}
     free = _free_by_pool(work, activity_id) if is_divided else undivided
-    if work.now >= activity.queue_closes_at:
+    if work.now >= activity.queue_closes_at and not drawn:
         free = _left_by_walk_ins(free, activity.walk_ins_present)
     return _give(work, activity, free, terms, told)
 
