@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from datetime import datetime
+from uuid import uuid4
 
+import psycopg
 import pytest
-from sqlalchemy import select
-from sqlalchemy.exc import StatementError
+from sqlalchemy import bindparam, select
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from engage.core import db
 from engage.core.db import WriterLock
 from engage.core.errors import DatabaseBusy
+from engage.core.prepared import Prepared
 from engage.identity.models import Person
 
 
@@ -56,3 +60,47 @@ def test_a_worker_does_not_inherit_the_lock_of_whoever_forked_it(tmp_path):
             os._exit(int(inherits))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     lock.release()
+
+
+def _driver(connection):
+    return connection.connection.dbapi_connection
+
+
+def test_who_reads_gets_a_connection_that_lies_ready_and_nobody_one_that_is_in_use(database):
+    with database.reading() as outer, database.reading() as inner:
+        first, second = _driver(outer), _driver(inner)
+        assert first is not second
+    with database.reading() as again, database.reading() as other:
+        assert {_driver(again), _driver(other)} == {first, second}
+
+
+@pytest.mark.parametrize("lose", ["by statement", "by prepared statement"])
+def test_when_one_is_lost_none_that_lay_ready_is_used_again(database, lose):
+    """A database that was started anew costs one refusal, not one for each connection."""
+    asked = Prepared(select(Person.id).where(Person.id == bindparam("id")))
+
+    def ask(connection):
+        if lose == "by statement":
+            return connection.execute(select(Person.id)).all()
+        return asked.all(connection, {"id": uuid4()})
+
+    with database.reading() as one, database.reading() as two, database.reading() as busy:
+        for connection in (one, two, busy):
+            ask(connection)
+    with database.reading() as busy, database.reading() as outer:
+        for connection in (*database.ready, busy, outer):
+            connection.connection.dbapi_connection.close()
+        with pytest.raises(DBAPIError):
+            ask(outer)
+    assert not database.ready
+    for _ in range(3):
+        with database.reading() as connection:
+            ask(connection)
+
+
+def test_what_lies_ready_is_closed_when_the_database_is_disposed_of(database):
+    with database.reading() as connection:
+        driver = _driver(connection)
+    database.dispose()
+    with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError)):
+        driver.execute("SELECT 1")
