@@ -6,6 +6,7 @@ import gc
 import os
 import select
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gunicorn.workers.base import Worker
 
 _settings = Settings.from_env()
+_AT_ONCE = 1e-6  # seconds
 
 
 class DrainingWorker(ThreadWorker):  # type: ignore[misc]
@@ -33,6 +35,8 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc]
         super().set_accept_enabled(enabled)
         if enabled or self.alive:
             return
+        # Whoever connects after the last look and before the close is reset: the other threads shall not hold the interpreter in between.
+        sys.setswitchinterval(_AT_ONCE)
         for listener in self.sockets:
             for _ in range(self.cfg.backlog):
                 if not select.select([listener], [], [], 0)[0]:

@@ -7,7 +7,6 @@ import hashlib
 import os
 import re
 import threading
-from collections import deque
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +22,7 @@ from engage.core import clock, ids
 from engage.core.columns import UtcDateTime
 from engage.core.errors import DatabaseBusy, VersionConflict
 from engage.core.logging import count_statement
+from engage.core.ready import Ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -238,34 +238,6 @@ class WriterLock:
         self._mutex.release()
 
 
-class _Reading:
-    """A connection that commits each statement: one of those that lie ready, or a new one."""
-
-    __slots__ = ("_connection", "_database", "_ready")
-
-    def __init__(self, database: Database) -> None:
-        self._database, self._ready = database, database.ready
-
-    def __enter__(self) -> Connection:
-        try:
-            self._connection = self._ready.pop()
-        except IndexError:
-            self._connection = self._database.reader.connect()
-        return self._connection
-
-    def __exit__(self, *_: object) -> None:
-        # Those that were ready when one was found lost are lost as well, or will soon be: they are not used again.
-        if self._ready is self._database.ready and not self._connection.invalidated:
-            self._ready.append(self._connection)
-        else:
-            _give_up(self._connection)
-
-
-def _give_up(connection: Connection) -> None:
-    connection.invalidate()  # else it would be rolled back, which fails where it is lost
-    connection.close()
-
-
 class Database:
     """A writing engine (transactions) and a reading engine (AUTOCOMMIT: half the round trips)."""
 
@@ -277,9 +249,7 @@ class Database:
         self.writer = _engine(settings, {"prepare_threshold": None})
         # Nothing is ever open on a connection that commits each statement, so none is rolled back when it returns.
         self.reader = _engine(settings, {}, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
-        # Open connections that nobody reads on. To take one out of the pool and put it back costs as much as a tenth of a small request.
-        self.ready: deque[Connection] = deque()
-        event.listen(self.reader, "invalidate", lambda *_: self._forget_ready())
+        self.ready = Ready(self.reader)
         if self.is_sqlite:
             self._lock = WriterLock(Path(str(self.writer.url.database) + ".lock-writer"))
             _queue_writers(self.writer, self._lock)
@@ -293,7 +263,7 @@ class Database:
 
     def reading(self) -> AbstractContextManager[Connection]:
         """Return the context of an AUTOCOMMIT connection: each statement sees what is committed when it begins."""
-        return _Reading(self)
+        return self.ready.connection()
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
@@ -310,16 +280,11 @@ class Database:
     def dispose(self, *, close: bool = True) -> None:
         """Drop pooled connections; ``close=False`` after a fork, where they belong to the parent."""
         if close:
-            self._forget_ready()
+            self.ready.forget()
         else:
-            self._of_parent, self.ready = self.ready, deque()  # kept, so that they are not closed
+            self.ready.leave()
         self.writer.dispose(close=close)
         self.reader.dispose(close=close)
-
-    def _forget_ready(self) -> None:
-        forgotten, self.ready = self.ready, deque()
-        for connection in forgotten:
-            _give_up(connection)
 
 
 def _engine(settings: Settings, driver: dict[str, Any], **options: Any) -> Engine:

@@ -88,11 +88,11 @@ def test_when_one_is_lost_none_that_lay_ready_is_used_again(database, lose):
         for connection in (one, two, busy):
             ask(connection)
     with database.reading() as busy, database.reading() as outer:
-        for connection in (*database.ready, busy, outer):
+        for connection in (*database.ready._idle, busy, outer):
             connection.connection.dbapi_connection.close()
         with pytest.raises(DBAPIError):
             ask(outer)
-    assert not database.ready
+    assert len(database.ready) == 0
     for _ in range(3):
         with database.reading() as connection:
             ask(connection)

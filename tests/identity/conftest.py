@@ -32,7 +32,9 @@ class ScriptedGateway:
         with self._lock:
             self.asked.append(str(key))
             self.held.append(
-                self._database.writer.pool.checkedout() + self._database.reader.pool.checkedout()
+                self._database.writer.pool.checkedout()
+                + self._database.reader.pool.checkedout()
+                - len(self._database.ready)
             )
             answer = answers.pop(key, None)
         if answer is None:
