@@ -90,15 +90,24 @@ class Service(Flask):
 
     def full_dispatch_request(self) -> Response:
         """Answer a request. Operations have no hooks and nobody waits for signals (``tests/house`` holds that); pages take Flask's way."""
-        rule = this_request().url_rule
+        asked = this_request()
+        rule = asked.url_rule
         json_logging.current.get().route = rule.rule if rule else None
         if rule and "." in rule.endpoint:  # of a blueprint
             return super().full_dispatch_request()
         # Every view and every handler here returns a response: none has to be made of something else.
         try:
-            return self.dispatch_request()  # type: ignore[return-value]
+            if rule is None or asked.method == "OPTIONS":
+                return self.dispatch_request()  # type: ignore[return-value]
+            return self.view_functions[rule.endpoint](**asked.view_args or {})  # type: ignore[return-value]
         except Exception as error:  # noqa: BLE001 - as Flask does: the handlers below know what to do
             return self.handle_user_exception(error)  # type: ignore[return-value]
+
+    def do_teardown_request(self, _exc: Any = None) -> None:
+        """Do nothing: no hook waits for the end of a request."""
+
+    def do_teardown_appcontext(self, _exc: Any = None) -> None:
+        """Do nothing: no hook waits for the end of a context."""
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Return what finds the operation of an address. It makes no addresses of other hosts, so it need not know this one."""

@@ -374,7 +374,7 @@ def test_exceptions_are_still_needed():
 
 
 def test_no_hook_waits_for_requests_of_operations(app):
-    """They would never be called: ``Service.full_dispatch_request`` leaves them out."""
+    """They would never be called: ``Service`` leaves them out."""
     hooks = (
         "before_request_funcs",
         "after_request_funcs",
@@ -382,5 +382,6 @@ def test_no_hook_waits_for_requests_of_operations(app):
         "url_value_preprocessors",
     )
     assert [name for name in hooks if getattr(app, name).get(None)] == []
+    assert not any(app.teardown_request_funcs.values()), "pages have none either"
     assert not app.teardown_appcontext_funcs
     assert [operation.name for operation in OPERATIONS if "." in operation.name] == []
