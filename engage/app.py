@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Flask, Response
+from flask import Flask
+from flask.ctx import RequestContext
 from flask.sessions import NullSession, SessionInterface
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import MapAdapter
 
 import engage.activities.routes
 import engage.api_keys.routes
@@ -43,7 +44,7 @@ from engage.core.errors import (
     MethodNotAllowed,
     NoSuchAddress,
 )
-from engage.core.replies import Answer, problem_response, this_request
+from engage.core.replies import Page, problem_response, this_request
 from engage.identity import caller
 from engage.wechat.gateway import WeChatGateway
 from engage.wechat.tokens import DatabaseTokenStore
@@ -51,9 +52,13 @@ from engage.wechat.tokens import DatabaseTokenStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from _typeshed.wsgi import WSGIEnvironment
     from flask import Request
+    from flask.wrappers import Response
+    from werkzeug.routing import MapAdapter
 
     from engage.core.http import Api
+    from engage.core.replies import Answer
 
 APIS: Final[tuple[Api, ...]] = (
     engage.identity.routes.api,
@@ -70,6 +75,8 @@ APIS: Final[tuple[Api, ...]] = (
     engage.audit.routes.api,
 )
 _MAX_FORM_FIELDS: Final = 100
+_REMEMBERED: Final = 4096  # addresses, some 4 MB
+_LONG: Final = 200  # longer than any address of an operation
 log = logging.getLogger("engage.request")
 
 
@@ -82,11 +89,34 @@ class _NoSessions(SessionInterface):
         return self._none
 
 
+class _Context(RequestContext):
+    """What Flask keeps for a request; the operation of an address that was asked for before is remembered."""
+
+    def match_request(self) -> None:
+        """Find the operation of the address."""
+        service: Any = self.app
+        try:
+            self.request.url_rule, arguments = service.find(self.request.path, self.request.method)
+            self.request.view_args = {**arguments}
+        except HTTPException as error:
+            self.request.routing_exception = error
+
+
 class Service(Flask):
     """Flask without what it finds out anew for each request and what is never so here: hosts, subdomains, redirects, cookies, coroutines."""
 
-    response_class = Answer
+    response_class = Page
     session_interface = _NoSessions()
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, static_folder=None)
+        self._addresses = self.url_map.bind("")
+        self._match = partial(self._addresses.match, return_rule=True)
+        self._remembered = lru_cache(_REMEMBERED)(self._match)
+
+    def find(self, path: str, method: str) -> tuple[Any, Any]:
+        """Return (rule, arguments) of an address; where thousands ask for one activity it is looked for once."""
+        return (self._match if len(path) > _LONG else self._remembered)(path, method)
 
     def full_dispatch_request(self) -> Response:
         """Answer a request. Operations have no hooks and nobody waits for signals (``tests/house`` holds that); pages take Flask's way."""
@@ -109,13 +139,13 @@ class Service(Flask):
     def do_teardown_appcontext(self, _exc: Any = None) -> None:
         """Do nothing: no hook waits for the end of a context."""
 
+    def request_context(self, environ: WSGIEnvironment) -> RequestContext:
+        """Return what Flask keeps for a request."""
+        return _Context(self, environ)
+
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return what finds the operation of an address. It makes no addresses of other hosts, so it need not know this one."""
-        if request is None:
-            return None
-        return MapAdapter(
-            self.url_map, "", request.root_path, "", request.scheme, request.path, request.method
-        )
+        """Return what knows all addresses. It makes none of other hosts, so it need not know this one."""
+        return self._addresses if request else None
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return a view or a hook as it is."""
@@ -131,7 +161,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or Settings.from_env()
     json_logging.configure(settings.log_level)
-    app = Service("engage", static_folder=None)
+    app = Service("engage")
     app.url_map.merge_slashes = False
     app.config.update(
         MAX_CONTENT_LENGTH=settings.body_limit_bytes,
@@ -168,7 +198,7 @@ def _answer_errors(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def _http_error(error: HTTPException) -> Response:
+def _http_error(error: HTTPException) -> Answer:
     refusals: dict[int, type[DomainError]] = {
         400: MalformedRequest,
         404: NoSuchAddress,
@@ -177,23 +207,23 @@ def _http_error(error: HTTPException) -> Response:
         500: InternalError,
     }
     status = error.code or 500
-    response = problem_response(refusals[status]() if status in refusals else HttpRefusal(status))
+    answer = problem_response(refusals[status]() if status in refusals else HttpRefusal(status))
     if isinstance(error, WerkzeugMethodNotAllowed) and error.valid_methods:
-        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
-    return response
+        answer.headers.append(("Allow", ", ".join(sorted(error.valid_methods))))
+    return answer
 
 
-def _database_error(error: Exception) -> Response:
+def _database_error(error: Exception) -> Answer:
     log.warning("database", exc_info=error, extra={"fields": {"request_id": _request_id()}})
     return problem_response(DatabaseBusy())
 
 
-def _integrity_error(error: IntegrityError) -> Response:
+def _integrity_error(error: IntegrityError) -> Answer:
     # A race that the use case did not name: the constraint held, nothing was changed, the caller may read again.
     log.warning("integrity", exc_info=error, extra={"fields": {"request_id": _request_id()}})
     return problem_response(ConflictingChange())
 
 
-def _unexpected(error: Exception) -> Response:
+def _unexpected(error: Exception) -> Answer:
     log.error("unexpected", exc_info=error, extra={"fields": {"request_id": _request_id()}})
     return problem_response(InternalError())

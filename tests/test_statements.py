@@ -18,7 +18,7 @@ LISTS = [operation for operation in READS if operation.query and "limit" in oper
 # To know the caller; then what the answer itself may take.
 CALLER = {"public": 0, "guest": 1, "member": 1, "staff": 1}
 ITEM, PAGE, HOME = 3, 2, 7
-_KNOWING = re.compile(r"\bSELECT person\.id, auth_session\.id\b")
+_KNOWING = re.compile(r"\bSELECT person\.name, [^()]*\bauth_session\.privileged_until\b")
 # Yes or no about a role, and nothing of what is asked for.
 _DECIDING = re.compile(
     r"\s*SELECT (1 AS \w+\s+WHERE )?\(?(EXISTS|NOT EXISTS|\w+\.\w+ IN) \(SELECT[^;]*role_grant", re.DOTALL

@@ -16,7 +16,7 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from engage.core import openapi, schema
 from engage.core.errors import DatabaseBusy
 from engage.core.headers import POLICY
-from engage.core.replies import JSON, Answer
+from engage.core.replies import JSON, Page
 from engage.core.wire import encode
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _page(name: str) -> bytes:
 
 
 def _shown(name: str, mimetype: str) -> Response:
-    response = Answer(_page(name), mimetype=mimetype)
+    response = Page(_page(name), mimetype=mimetype)
     response.headers.update(_PAGE_HEADERS)
     return response
 
@@ -82,13 +82,13 @@ def _document() -> dict[str, Any]:
 @blueprint.get("/openapi.json")
 def openapi_json() -> Response:
     """Return the OpenAPI document as JSON."""
-    return Answer(encode(_document()), mimetype=JSON)
+    return Page(encode(_document()), mimetype=JSON)
 
 
 @blueprint.get("/openapi.yaml")
 def openapi_yaml() -> Response:
     """Return the OpenAPI document as YAML."""
-    return Answer(openapi.as_yaml(_document()), mimetype="application/yaml")
+    return Page(openapi.as_yaml(_document()), mimetype="application/yaml")
 
 
 @blueprint.get("/")
@@ -124,7 +124,7 @@ def scan_page() -> Response:
 @blueprint.get("/healthz")
 def healthz() -> Response:
     """Say that the process answers."""
-    return Answer(encode({"status": "ok"}), mimetype=JSON)
+    return Page(encode({"status": "ok"}), mimetype=JSON)
 
 
 @blueprint.get("/readyz")
@@ -139,7 +139,7 @@ def readyz() -> Response:
     with database.reading() as connection:
         if not schema.is_at_head(connection):
             raise DatabaseBusy
-    return Answer(encode({"status": "ready"}), mimetype=JSON)
+    return Page(encode({"status": "ready"}), mimetype=JSON)
 
 
 @lru_cache(maxsize=8)

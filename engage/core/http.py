@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from flask import Flask, Response
+    from flask import Flask
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
     from engage.core.limits import Limiter
     from engage.core.lockout import Gate
     from engage.core.logging import Trace
+    from engage.core.replies import Answer
     from engage.core.schemas import In, Out, Query
 
 PREFIX: Final = "/v1"
@@ -240,7 +241,7 @@ class Api:
             )
 
 
-def _serve(operation: Operation, app: Flask) -> Callable[..., Response]:
+def _serve(operation: Operation, app: Flask) -> Callable[..., Answer]:
     dump = dumper(operation.returns) if operation.returns else None
     run = {Mode.WRITE: _write, Mode.ERRAND: _run_errand}.get(operation.mode, _read)
     if operation.people:
@@ -250,7 +251,7 @@ def _serve(operation: Operation, app: Flask) -> Callable[..., Response]:
     if operation.gate:
         run = guarded(run, operation.gate)
 
-    def serve(**path: str) -> Response:
+    def serve(**path: str) -> Answer:
         parts = app.extensions
         database: Database = parts["engage.database"]
         try:
@@ -285,7 +286,7 @@ def _read(
     database: Database,
     identity: Any,
     arguments: dict[str, Any],
-) -> Response:
+) -> Answer:
     with database.reading() as connection:
         now = clock.now()
         actor = operation.access.load(connection, identity, now)
@@ -299,7 +300,7 @@ def _show_people(
     database: Database,
     identity: Any,
     arguments: dict[str, Any],
-) -> Response:
+) -> Answer:
     """Read, and leave an entry before the answer leaves."""
     purpose = stated_purpose()
     with database.reading() as connection:
@@ -320,29 +321,29 @@ def _run_errand(
     database: Database,
     identity: Any,
     arguments: dict[str, Any],
-) -> Response:
+) -> Answer:
     with database.reading() as connection:
         actor = operation.access.load(connection, identity, clock.now())
     result = operation.view(Errand(database, actor, database.settings), **arguments)
     return _answer_result(operation, dump, result)
 
 
-def _answer_result(operation: Operation, dump: Callable[[Any], Any] | None, result: Any) -> Response:
+def _answer_result(operation: Operation, dump: Callable[[Any], Any] | None, result: Any) -> Answer:
     if dump is None and not operation.binary:
         return empty()
     return _answer_payload(operation, dump(result) if dump else result)
 
 
-def _answer_payload(operation: Operation, payload: Any) -> Response:
+def _answer_payload(operation: Operation, payload: Any) -> Answer:
     if operation.binary:
         return _answer_binary(operation, operation.binary, payload)
     return _answer(operation, payload, encode(payload))
 
 
-def _answer_binary(operation: Operation, binary: Binary, body: bytes) -> Response:
-    response = answered(body, operation.status, cache_control=operation.cache, media_type=binary.content_type)
-    response.headers["Content-Disposition"] = f'inline; filename="{binary.file_name}"'
-    return response
+def _answer_binary(operation: Operation, binary: Binary, body: bytes) -> Answer:
+    answer = answered(body, operation.status, cache_control=operation.cache, media_type=binary.content_type)
+    answer.headers.append(("Content-Disposition", f'inline; filename="{binary.file_name}"'))
+    return answer
 
 
 def _write(
@@ -351,7 +352,7 @@ def _write(
     database: Database,
     identity: Any,
     arguments: dict[str, Any],
-) -> Response:
+) -> Answer:
     key = request.headers.get("Idempotency-Key") if operation.idempotent else None
     if key is not None:
         idempotency.check_key(key)
@@ -384,12 +385,12 @@ def _location(operation: Operation, payload: Any) -> str | None:
     return PREFIX + operation.location.format_map(payload) if operation.location else None
 
 
-def _answer(operation: Operation, payload: Any, body: bytes) -> Response:
+def _answer(operation: Operation, payload: Any, body: bytes) -> Answer:
     version = payload.get("version", 0) if isinstance(payload, dict) else 0
     location = _location(operation, payload)
-    response = answered(
+    answer = answered(
         body, operation.status, cache_control=operation.cache, version=version, location=location
     )
     if operation.tag_from:
-        response.headers["ETag"] = payload[operation.tag_from]
-    return response
+        answer.headers.append(("ETag", payload[operation.tag_from]))
+    return answer

@@ -20,33 +20,58 @@ if TYPE_CHECKING:
     from flask import Request
 
     from engage.core.errors import DomainError
+    from engage.core.headers import Fields
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
 NO_STORE: Final = "no-store"  # of what says something about one person
+_COMPRESSED: Final = frozenset({JSON, PROBLEM, "text/html", "application/yaml"})
 _GZIP_FROM_BYTES: Final = 1024
 _GZIP_LEVEL: Final = 5
 
 
-class Answer(Response):
-    """An answer whose headers are sent as they were set: its bytes are here, so its length is among them."""
+_LINES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+class Answer:
+    """An answer to an operation. Its bytes are here, so it is sent as it was put together, and nothing is looked at again."""
+
+    __slots__ = ("body", "headers", "media_type", "status_code")
+
+    def __init__(
+        self, status_code: int, headers: Fields, body: bytes = b"", media_type: str | None = None
+    ) -> None:
+        self.status_code = status_code
+        self.headers = headers
+        self.body = body
+        self.media_type = media_type  # None where there is no body
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Send it, compressed where that is worth it; only where bytes come later or must not be sent, Werkzeug looks at everything."""
-        if "HTTP_ACCEPT_ENCODING" in environ:
-            compress(self, environ["HTTP_ACCEPT_ENCODING"])
-        body: Any = self.response
-        is_here = type(body) is list and (body or self.status_code == HTTPStatus.NO_CONTENT)
-        if not is_here or self.status_code == HTTPStatus.NOT_MODIFIED or environ["REQUEST_METHOD"] == "HEAD":
-            return super().__call__(environ, start_response)
-        start_response(self.status, self.headers.to_wsgi_list())
-        return body  # type: ignore[no-any-return]
+        """Send it, compressed where that is worth it: what a cache may keep says already that it depends on that."""
+        fields, body = self.headers, self.body
+        if self.media_type is not None:
+            smaller = _zipped(body, self.media_type, environ)
+            if smaller is not None:
+                body = smaller
+                fields.append(("Content-Encoding", "gzip"))
+            fields.append(("Content-Type", self.media_type))
+            fields.append(("Content-Length", str(len(body))))
+        start_response(_LINES[self.status_code], fields)
+        return () if environ["REQUEST_METHOD"] == "HEAD" else (body,)
 
 
-class Empty(Answer):
-    """Success without a body, which has no type either."""
+class Page(Response):
+    """An answer for a browser, compressed as those to operations are."""
 
-    default_mimetype = None
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Send it."""
+        if not (self.is_streamed or self.direct_passthrough):
+            body = _zipped(self.get_data(), self.mimetype or "", environ)
+            if body is not None:
+                self.set_data(body)
+                self.headers["Content-Encoding"] = "gzip"
+                self.vary.add("Accept-Encoding")
+        return super().__call__(environ, start_response)
 
 
 def this_request() -> Request:
@@ -56,24 +81,16 @@ def this_request() -> Request:
     return asked
 
 
-def empty() -> Response:
+def empty() -> Answer:
     """Return success without a body."""
-    response = Empty(status=204)
-    response.headers["Cache-Control"] = NO_STORE
-    return response
+    return Answer(204, [("Cache-Control", NO_STORE)])
 
 
-def repeated(body: bytes, status: int, location: str | None) -> Response:
+def repeated(body: bytes, status: int, location: str | None) -> Answer:
     """Return the answer that was kept under an Idempotency-Key."""
-    response = answered(body, status, location=location)
-    response.headers["Idempotency-Replayed"] = "true"
-    return response
-
-
-def _whole(body: bytes, status: int, media_type: str) -> Answer:
-    response = Answer([body], status, content_type=media_type)
-    response.headers.add("Content-Length", str(len(body)))
-    return response
+    answer = answered(body, status, location=location)
+    answer.headers.append(("Idempotency-Replayed", "true"))
+    return answer
 
 
 def answered(
@@ -84,23 +101,17 @@ def answered(
     version: int = 0,
     location: str | None = None,
     media_type: str = JSON,
-) -> Response:
+) -> Answer:
     """Return a body, JSON unless said otherwise; with ``cache_control`` under an ETag, and 304 when the client has these very bytes."""
-    response = _whole(body, status, media_type)
-    add = response.headers.add  # to set one looks through all there are
-    if location:
-        add("Location", location)
+    headers: Fields = [("Location", location)] if location else []
     if cache_control is None:
-        add("Cache-Control", NO_STORE)
-        return response
+        headers.append(("Cache-Control", NO_STORE))
+        return Answer(status, headers, body, media_type)
     tag = entity_tag(version, body)
-    add("Cache-Control", cache_control)
-    add("ETag", tag)
-    add("Vary", "Authorization, Accept-Encoding")
+    headers += (("Cache-Control", cache_control), ("ETag", tag), ("Vary", "Authorization, Accept-Encoding"))
     if _is_held(tag, this_request()):
-        response.status_code = 304
-        response.set_data(b"")
-    return response
+        return Answer(304, headers)
+    return Answer(status, headers, body, media_type)
 
 
 def _is_held(tag: str, asked: Request) -> bool:
@@ -123,32 +134,22 @@ def language() -> Language:
     return Language(asked.accept_languages.best_match(["zh", "en"], "zh"))
 
 
-def problem_response(error: DomainError) -> Response:
+def problem_response(error: DomainError) -> Answer:
     """Return the RFC 9457 answer for a refusal."""
     spoken = language()
     body = encode(error.problem(spoken, current.get().request_id))
-    response = _whole(body, error.status, PROBLEM)
-    response.headers.add("Cache-Control", NO_STORE)
-    response.headers.add("Content-Language", spoken)
+    headers = [("Cache-Control", NO_STORE), ("Content-Language", spoken.value)]
     if error.retry_after is not None:
-        response.headers["Retry-After"] = str(error.retry_after)
-    if error.status == 401:  # noqa: PLR2004
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
+        headers.append(("Retry-After", str(error.retry_after)))
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers.append(("WWW-Authenticate", "Bearer"))
+    return Answer(error.status, headers, body, PROBLEM)
 
 
-def compress(response: Response, accepted: str) -> None:
-    """Gzip an answer above 1 KB when the client takes it."""
-    if (
-        "gzip" not in accepted
-        or response.direct_passthrough
-        or response.is_streamed
-        or "Content-Encoding" in response.headers
-        or response.mimetype not in (JSON, PROBLEM, "text/html", "application/yaml")
-    ):
-        return
-    body = response.get_data()
-    if len(body) >= _GZIP_FROM_BYTES:
-        response.set_data(gzip.compress(body, _GZIP_LEVEL, mtime=0))
-        response.headers["Content-Encoding"] = "gzip"
-        response.vary.add("Accept-Encoding")
+def _zipped(body: bytes, media_type: str, environ: WSGIEnvironment) -> bytes | None:
+    """Return a body smaller, where it is text above 1 KB and the client takes gzip."""
+    if len(body) < _GZIP_FROM_BYTES or media_type not in _COMPRESSED:
+        return None
+    if "gzip" not in environ.get("HTTP_ACCEPT_ENCODING", ""):
+        return None
+    return gzip.compress(body, _GZIP_LEVEL, mtime=0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import UUID
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MAX_INT: Final = 2**31 - 1
 PAGE_LIMIT: Final = 100
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_id_of: Final = lru_cache(maxsize=4096)(UUID)  # in a rush thousands ask for the same
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _EARLIEST: Final = date(1900, 1, 1)
 _LATEST: Final = date(2200, 1, 1)
@@ -197,7 +199,7 @@ def read_id(value: object) -> UUID:
     """
     if not isinstance(value, str) or not _UUID.fullmatch(value):
         raise ValidationError(Fault("not_id"))
-    return UUID(value)
+    return _id_of(value)
 
 
 class Instant(_Strict, fields.AwareDateTime):

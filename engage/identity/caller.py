@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.selectable import TextualSelect
 
     from engage.core.config import Settings
-    from engage.core.db import Database, Look
+    from engage.core.db import Database
     from engage.core.lockout import Gate
     from engage.identity.service import OpenSession
 
@@ -216,8 +216,6 @@ def shown() -> Identity | None:
 
 
 _WHO: Final[tuple[Any, ...]] = (
-    Person.id,
-    AuthSession.id,
     Person.name,
     Person.birth_on,
     Person.hometown_code,
@@ -247,8 +245,8 @@ def who_beside(statement: TextualSelect | Select[Any]) -> Select[Any]:
     )
 
 
-def _member_of(row: tuple[Any, ...] | None, now: datetime) -> Member:
-    """Return who a row of ``_WHO`` is.
+def _member_of(claim: Claim, row: tuple[Any, ...] | None, now: datetime) -> Member:
+    """Return who has shown a token, from their row of ``_WHO``.
 
     Raises:
         SessionEnded: there is no such session, or it has ended.
@@ -257,11 +255,11 @@ def _member_of(row: tuple[Any, ...] | None, now: datetime) -> Member:
     """
     if row is None:
         raise SessionEnded
-    person_id, session_id, name, birth_on, hometown, current, status, ended_at, expires_at, until = row
+    name, birth_on, hometown, current, status, ended_at, expires_at, until = row
     refuse_inactive(status)
     if ended_at is not None or expires_at <= now:
         raise SessionEnded
-    return Member(person_id, session_id, name, birth_on, hometown, current, None, None, until)
+    return Member(claim.id, claim.session_id, name, birth_on, hometown, current, None, None, until)
 
 
 def require_privilege(actor: Member, db: Connection | Session, now: datetime) -> None:
@@ -286,16 +284,16 @@ class Claim:
     id: UUID
     session_id: UUID
 
-    def member(self, look: Look) -> Member:
+    def member(self, db: Connection | Session, now: datetime) -> Member:
         """Read who they are. One statement; raises as ``_member_of``."""
-        return _member_of(_MEMBER.one_or_none(look.db, self._values()), look.now)
+        return _member_of(self, _MEMBER.one_or_none(db, self._values()), now)
 
     def member_beside(
         self, db: Connection | Session, now: datetime, statement: Prepared[Any], values: Mapping[str, Any]
     ) -> tuple[Member, tuple[Any, ...]]:
         """Read who they are and what a statement made by ``who_beside`` finds, in one statement; raises as ``_member_of``."""
         row = statement.one_or_none(db, {**values, **self._values()})
-        return _member_of(row and row[: len(_WHO)], now), row[len(_WHO) :] if row else ()
+        return _member_of(self, row and row[: len(_WHO)], now), row[len(_WHO) :] if row else ()
 
     def _values(self) -> dict[str, Any]:
         return {"person_id": self.id, "session_id": self.session_id}
@@ -327,8 +325,7 @@ class _Member:
         return identity
 
     def load(self, db: Connection | Session, identity: Identity, now: datetime) -> Member:
-        values = {"person_id": identity.person_id, "session_id": identity.session_id}
-        return _member_of(_MEMBER.one_or_none(db, values), now)
+        return Claim(identity.person_id, identity.session_id).member(db, now)
 
 
 class _Claimed(_Member):

@@ -115,7 +115,7 @@ def sign_up_claimed(look: Look, activity_id: UUID, given: list[dict[str, Any]] |
     """
     rules = known_rules(activity_id)
     if rules is None or rules.pools or look.settings.credit:
-        return sign_up(look.by(look.actor.member(look)), activity_id, given)
+        return sign_up(look.by(look.actor.member(look.db, look.now)), activity_id, given)
     member, outcome = admission.met_beside(look, activity_id, rules.version)
     look = look.by(member)
     if outcome.mine is not None:
