@@ -92,6 +92,7 @@ def openapi_yaml() -> Response:
 
 
 @blueprint.get("/")
+@blueprint.get("/docs")
 def start() -> BaseResponse:
     """Lead a browser to the documentation."""
     return redirect("/docs/")

@@ -61,6 +61,11 @@ def test_every_answer_has_them_whatever_it_is(client, as_user, make, frozen):
         assert not [name for name in dict(answer.headers) if name.startswith("Access-Control-")]
 
 
+def test_a_browser_is_led_to_the_documentation_wherever_it_comes_in(client):
+    for address in ("/", "/docs"):
+        assert client.get(address).headers["Location"] == "/docs/"
+
+
 def test_a_page_may_load_its_own_files_and_run_the_very_scripts_that_stand_in_it(client):
     page = client.get("/docs/", headers={"Host": "evil.example"})
     policy = page.headers["Content-Security-Policy"]
