@@ -9,8 +9,9 @@ import click
 from engage.cli.installation import database_at_head
 from engage.core import audit, clock
 from engage.core.config import Settings
+from engage.core.db import Nobody, Work
 from engage.orgs.models import Role
-from engage.orgs.service import grant_role
+from engage.orgs.service import grant_role, tell_of_role
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,13 +41,13 @@ def grant(
     engage grant 0199f0c2-… hub_manager --hub 0199f0c4-… --ends-at 2027-12-31 --reason "站点负责人"
     """
     until = ends_at.replace(tzinfo=clock.SHANGHAI) if ends_at else None
+    now = clock.now()
     with database_at_head(Settings.from_env()) as database, database.transaction() as session:
         audit.watch(session)
         made = grant_role(
-            session, clock.now(), person, Role(role), reason=reason, org_id=org, hub_id=hub, ends_at=until
+            session, now, person, Role(role), reason=reason, org_id=org, hub_id=hub, ends_at=until
         )
-        audit.record(
-            session, clock.now(), "command grant", kind="people", about=[person, made.id], purpose=reason
-        )
+        tell_of_role(Work(session, Nobody(), now, database.settings), made)
+        audit.record(session, now, "command grant", kind="people", about=[person, made.id], purpose=reason)
         grant_id = made.id
     click.echo(f"已授予 granted: {grant_id}")

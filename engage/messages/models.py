@@ -60,6 +60,8 @@ class MessageKind(StrEnum):
     SECOND_FACTOR_LOCKED = "second_factor_locked"
     RECOVERY_CODE_USED = "recovery_code_used"
     RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
+    ROLE_GIVEN = "role_given"
+    ROLE_ENDED = "role_ended"
     WEB_LOG_IN = "web_log_in"
 
     @property
@@ -69,6 +71,8 @@ class MessageKind(StrEnum):
             return SubjectKind.SESSION
         if self.value.startswith(("second_factor", "recovery")):
             return SubjectKind.ACCOUNT
+        if self in (MessageKind.ROLE_GIVEN, MessageKind.ROLE_ENDED):
+            return SubjectKind.ROLE_GRANT
         return SubjectKind.BRANCH if self.value.startswith("enclave") else SubjectKind.ACTIVITY
 
     @property
@@ -82,6 +86,7 @@ class SubjectKind(StrEnum):
     BRANCH = "branch"
     SESSION = "session"
     ACCOUNT = "account"  # the reader's own
+    ROLE_GRANT = "role_grant"
 
 
 # Values are put in when a message is read, in the reader's language; those named ``…_at`` are ISO 8601 instants.
@@ -237,6 +242,14 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.RECOVERY_CODES_RENEWED: (
         "安全提醒：您的恢复码已全部更换，旧的不再有效。如非本人操作，请退出其他登录设备，并联系管理员。",
         "Security: your recovery codes were replaced; the old ones are void. If that was not you, end your other sessions and tell an administrator.",
+    ),
+    MessageKind.ROLE_GIVEN: (
+        "您获得了一项新的工作权限，{starts_at}起生效。授予理由：{reason}",
+        "You have been given a role, from {starts_at} on. Reason: {reason}",
+    ),
+    MessageKind.ROLE_ENDED: (
+        "您的一项工作权限已被收回。理由：{reason}",
+        "One of your roles has been ended. Reason: {reason}",
     ),
     MessageKind.WEB_LOG_IN: (
         "您的账号于{logged_in_at}通过扫码在网页登录，设备：{device}。如非本人操作，请立即到“登录设备”退出该登录。",

@@ -354,6 +354,9 @@ def test_the_first_role_is_given_from_the_command_line(run, place, session):
     )
     assert grant.granted_by is None
     assert grant.ends_at == datetime(2099, 12, 31, tzinfo=clock.SHANGHAI)
+    assert [(letter.kind, letter.person_id) for letter in session.scalars(select(OutboxEntry))] == [
+        ("role_given", person_id)
+    ]
 
 
 @pytest.mark.parametrize(

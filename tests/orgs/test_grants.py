@@ -17,6 +17,7 @@ from engage.core.db import Look, Nobody, Work
 from engage.core.errors import DomainError
 from engage.identity.models import Person, PersonStatus
 from engage.identity.service import set_standing
+from engage.messages.service import deliver_due
 from engage.orgs.access import Permission, held_with, may_give, permitted, permitted_everywhere
 from engage.orgs.models import Org, Role, RoleGrant
 from engage.orgs.service import end_grant, refuse_last_administrator
@@ -111,6 +112,25 @@ def test_giving_a_role_to_an_id_does_not_tell_whose_it_is(city, make, as_user):
     # Whom the command line gave a role is known to those who see it.
     shown = officer.get("/v1/role-grants?role=hub_manager").json["items"]
     assert [item["person"]["name"] for item in shown] == [city.manager.name]
+
+
+def test_whoever_is_given_a_role_or_loses_it_is_told(city, make, as_user, database):
+    person, officer = make.person(), as_user(city.officer.id)
+    given = _give(officer, person, "analyst", org=city.town).json
+    _end(officer, given["id"])
+    mine = _give(officer, person, "analyst", org=city.town).json
+    deliver_due(database)
+    _end(as_user(person.id), mine["id"])  # their own: they know
+    deliver_due(database)
+    told = as_user(person.id).get("/v1/me/messages").json["items"][::-1]
+    assert [(item["kind"], item["subject_kind"], item["subject_id"]) for item in told] == [
+        ("role_given", "role_grant", given["id"]),
+        ("role_ended", "role_grant", given["id"]),
+        ("role_given", "role_grant", mine["id"]),
+    ]
+    assert "换届" in told[0]["text"]
+    assert "工作调动" in told[1]["text"]
+    assert as_user(city.officer.id).get("/v1/me/messages").json["items"] == []
 
 
 def test_what_cannot_be_given_is_refused(city, make, as_user, database):

@@ -21,6 +21,8 @@ class Notice(StrEnum):
     SECOND_FACTOR_LOCKED = "second_factor_locked"
     RECOVERY_CODE_USED = "recovery_code_used"
     RECOVERY_CODES_RENEWED = "recovery_codes_renewed"
+    ROLE_GIVEN = "role_given"
+    ROLE_ENDED = "role_ended"
 
 
 Teller = Callable[["Work", UUID, Notice, UUID, dict[str, str]], None]

@@ -3,7 +3,13 @@
 from engage.orgs.service.importer import import_demo_orgs, import_orgs
 from engage.orgs.service.invitations import accept_invitation, invite, withdraw_invitation
 from engage.orgs.service.membership import end_membership, record_membership
-from engage.orgs.service.roles import end_grant, give, grant_role, refuse_last_administrator
+from engage.orgs.service.roles import (
+    end_grant,
+    give,
+    grant_role,
+    refuse_last_administrator,
+    tell_of_role,
+)
 from engage.orgs.service.tree import change_org, create_org, place
 
 __all__ = [
@@ -20,5 +26,6 @@ __all__ = [
     "place",
     "record_membership",
     "refuse_last_administrator",
+    "tell_of_role",
     "withdraw_invitation",
 ]

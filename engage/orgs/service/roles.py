@@ -11,6 +11,7 @@ from engage.core.errors import InvalidInput, Issue, NotAllowed
 from engage.identity.access import refuse_inactive
 from engage.identity.errors import NoSuchPerson
 from engage.identity.models import Person
+from engage.identity.service.notices import Notice, tell
 from engage.orgs.access import (
     GRANTABLE,
     Permission,
@@ -210,7 +211,14 @@ def give(work: Work, body: dict[str, Any]) -> UUID:
         ends_at=body["ends_at"],
         granted_by=work.actor.id,
     )
+    tell_of_role(work, grant)
     return grant.id
+
+
+def tell_of_role(work: Work, grant: RoleGrant) -> None:
+    """Tell a person that somebody else gave them a role."""
+    starts_at = grant.starts_at.isoformat()
+    tell(work, grant.person_id, Notice.ROLE_GIVEN, grant.id, starts_at=starts_at, reason=grant.reason)
 
 
 def require_giver(
@@ -273,6 +281,8 @@ def end_grant(work: Work, grant_id: UUID, reason: str) -> UUID:
     if grant.role is Role.PLATFORM_ADMIN:
         _refuse_last(work, RoleGrant.id == grant_id)
     grant.ended_at, grant.ended_by, grant.end_reason = work.now, work.actor.id, reason
+    if grant.person_id != work.actor.id:
+        tell(work, grant.person_id, Notice.ROLE_ENDED, grant.id, reason=reason)
     work.session.flush()
     return grant.id
 
