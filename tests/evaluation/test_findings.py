@@ -74,8 +74,10 @@ def test_an_answer_is_due_today_at_the_earliest_in_shanghai(land, at, frozen):
     desk, here = at(land.inspector), {"org_id": str(land.town.id)}
     assert code(desk.write(**here, due_on="2026-10-01")) == (422, "finding_due_in_past")
     made = desk.write(**here, due_on="2026-10-02").json
-    assert not made["overdue"]
-    frozen.move(days=1)
+    frozen.move(hours=22)  # the last hour of that day
+    assert not desk.read(made).json["overdue"]
+    assert desk.ids(overdue="true") == []
+    frozen.move(hours=1)
     assert desk.read(made).json["overdue"]
     assert desk.ids(overdue="true") == [made["id"]]
     assert at(land.clerk).answer(made).json["overdue"] is False
