@@ -20,6 +20,7 @@ import engage.api_keys.routes
 import engage.audit.routes
 import engage.console.routes
 import engage.enclaves.routes
+import engage.evaluation.routes
 import engage.home.routes
 import engage.hubs.routes
 import engage.identity.routes
@@ -72,6 +73,7 @@ APIS: Final[tuple[Api, ...]] = (
     engage.enclaves.routes.api,
     engage.messages.routes.api,
     engage.statistics.routes.api,
+    engage.evaluation.routes.api,
     engage.audit.routes.api,
 )
 _MAX_FORM_FIELDS: Final = 100

@@ -4,6 +4,7 @@ from engage.activities import models as activities
 from engage.audit import models as audit
 from engage.core import idempotency, lockout
 from engage.enclaves import models as enclaves
+from engage.evaluation import models as evaluation
 from engage.hubs import models as hubs
 from engage.identity import models as identity
 from engage.messages import models as messages
@@ -15,6 +16,7 @@ __all__ = [
     "activities",
     "audit",
     "enclaves",
+    "evaluation",
     "hubs",
     "idempotency",
     "identity",

@@ -32,6 +32,7 @@ from engage.activities.models import (
 from engage.core import clock, ids
 from engage.core.db import Base, Database
 from engage.enclaves.models import EnclaveBranch
+from engage.evaluation.models import Finding, FindingKind
 from engage.hubs.models import Hub
 from engage.identity.caller import issue_access_token
 from engage.identity.models import (
@@ -381,6 +382,23 @@ class Factory:
         with self._database.transaction() as session:
             found = session.scalar(select(HoursAccount.id).where(owner == owner_id))
         return found or self.add(HoursAccount(id=ids.new_id(), **{owner.key: owner_id})).id
+
+    def finding(self, activity: Activity | None = None, org: Org | None = None, **values: Any) -> Finding:
+        """A problem found at an activity, or in an organisation, by somebody who holds no role any more."""
+        return self.add(
+            Finding(
+                **{
+                    "org_id": activity.org_id if activity else (org or self.org()).id,
+                    "hub_id": activity.hub_id if activity else None,
+                    "activity_id": activity.id if activity else None,
+                    "kind": FindingKind.PROBLEM,
+                    "text": "签到记录不全。",
+                    "written_by": values.get("written_by") or self.person().id,
+                    "created_at": clock.now(),
+                    **values,
+                }
+            )
+        )
 
     def enclave_branch(self, parent: Org, **values: Any) -> EnclaveBranch:
         """A branch of 陵川县 in 太原市, below a node of the tree."""

@@ -55,6 +55,11 @@ STAFF = """
     edit_hub                  POH     refused
     create_project            PO      refused
     edit_project              PO      refused
+    read_evidence             POSHI   refused
+    write_finding             POI     refused
+    read_finding              POSHI   hidden
+    answer_finding            POSH    hidden
+    close_finding             POI     hidden
     create_activity           POSH    refused
     edit_activity             POSH    refused
     preview_change            POSH    refused
@@ -91,13 +96,15 @@ STAFF = """
     withdraw_role_invitation  PO      hidden
     rotate_api_key            -       hidden
 """
+# Who reads the object all the same, and is refused: who inspects does not answer, and who answers does not close.
+OF_A_FINDING = {"answer_finding": "I", "close_finding": "SH"}
 # Lists of what is the caller's: open to all staff, empty for most.
-OWN_LISTS = ("read_participation", "export_participation", "list_credit_appeals", "list_role_grants", "list_role_invitations")  # fmt: skip
+OWN_LISTS = ("read_participation", "export_participation", "list_credit_appeals", "list_findings", "list_role_grants", "list_role_invitations")  # fmt: skip
 # About the whole installation, wherever the role is held.
 WHOLE = {
     "read_county_totals": "POA",
     "export_county_totals": "POA",
-    "create_api_key": "POASH",
+    "create_api_key": "POASHI",
 }
 # The same, and only where it is held at the root of the tree.
 ROOT = {"read_integrity": "POAS", "list_audit_entries": "PL", "export_audit_entries": "PL"}
@@ -175,6 +182,8 @@ def told(operation: Operation, letter: str, position: str) -> str:  # noqa: PLR0
         )
     letters, others = TABLE[name]
     reaches = ("own",) if letter == "H" else ("own", *ABOVE)
+    if name in OF_A_FINDING and letter in OF_A_FINDING[name] and position in reaches:
+        others = "refused"
     return "yes" if letter in letters and position in reaches else others
 
 
@@ -217,6 +226,7 @@ def _build(make: Factory) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
             expires_at=now + timedelta(days=7),
         )
     )  # fmt: skip
+    finding = make.finding(activity)
     ticket = make.add(
         LoginTicket(secret_hash=b"x" * 32, created_at=now, expires_at=now + timedelta(minutes=2))
     )
@@ -224,7 +234,7 @@ def _build(make: Factory) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
         "org_id": town.id, "parent_id": town.id, "parent_org_id": town.id, "above": county.id, "code": "140502", "hub_id": hub.id, "project_id": project.id, "activity_id": activity.id,
         "sign_up_id": sign_up.id, "person_id": person.id, "entry_id": served.id, "appeal_id": appeal.id, "credit_entry_id": entry.id,
         "branch_id": enclave.id, "application_id": application.id, "grant_id": grant.id, "invitation_id": invitation.id,
-        "ticket_id": ticket.id,
+        "ticket_id": ticket.id, "finding_id": finding.id,
     }  # fmt: skip
 
     ids["activity_body"] = activity_body(project, now, hub_id=str(hub.id), place_name=None)
@@ -300,6 +310,23 @@ def _request(operation: Operation, ids: dict[str, Any]) -> dict[str, Any]:
         "query_string": asking_query(operation),
         "json": body,
     }
+
+
+# What an inspector meets beside what is open to all staff: no person, no name, no word that somebody wrote about an activity.
+OF_INSPECTORS = {"read_evidence", "write_finding", "read_finding", "close_finding", "create_api_key"}
+
+
+def test_an_inspector_reads_evidence_and_writes_findings_and_nothing_else():
+    """And what they read shows nobody: no such operation is an entry for the people in it."""
+    opened = {
+        name
+        for name, operation in OPERATIONS.items()
+        if operation.access.name == "staff"
+        and name not in OWN_LISTS
+        and any(told(operation, "I", position) == "yes" for position in POSITIONS)
+    }
+    assert opened == OF_INSPECTORS
+    assert not any(OPERATIONS[name].people for name in opened)
 
 
 def test_every_operation_of_staff_is_in_the_table():

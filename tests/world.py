@@ -159,6 +159,12 @@ def _build(make: Factory, settings: Settings) -> World:
         )
     )
 
+    inspector = make.staff(Role.INSPECTOR, org=county)
+    findings = [
+        make.finding(past, written_by=inspector.id),
+        make.finding(org=county, answer="已整改", answered_by=officer.id, answered_at=now),
+    ]
+
     ticket = make.add(
         LoginTicket(
             secret_hash=sha256("x" * 43),
@@ -168,7 +174,13 @@ def _build(make: Factory, settings: Settings) -> World:
         )
     )
 
-    people = {"member": member, "officer": officer, "hub manager": manager, "admin": admin}
+    people = {
+        "member": member,
+        "officer": officer,
+        "hub manager": manager,
+        "admin": admin,
+        "inspector": inspector,
+    }
     orgs = [county.id, branch.id, other_county.id, city.id]
     return World(
         callers={
@@ -200,5 +212,6 @@ def _build(make: Factory, settings: Settings) -> World:
             "grant_id": [grant.id],
             "invitation_id": [invitation.id],
             "ticket_id": [ticket.id],
+            "finding_id": [finding.id for finding in findings],
         },
     )

@@ -69,6 +69,8 @@ PLACE: Final = Place(
         Permission.REVIEW_ACTIVITY,
         Permission.DECIDE_APPEAL,
         Permission.READ_FIGURES,
+        Permission.READ_EVIDENCE,
+        Permission.WRITE_FINDING,
     ),
     hub_id=Activity.hub_id,
     period=(Activity.starts_at, Activity.ends_at),

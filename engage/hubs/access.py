@@ -37,7 +37,13 @@ def visible_hubs(look: Context) -> ColumnElement[bool]:
 PLACE: Final = Place(
     Hub.id,
     Hub.org_id,
-    (Permission.MANAGE_HUB, Permission.MANAGE_ACTIVITY, Permission.READ_FIGURES, Permission.GRANT_ROLES),
+    (
+        Permission.MANAGE_HUB,
+        Permission.MANAGE_ACTIVITY,
+        Permission.READ_FIGURES,
+        Permission.WRITE_FINDING,
+        Permission.GRANT_ROLES,
+    ),
     hub_id=Hub.id,
     visible=visible_hubs,
 )

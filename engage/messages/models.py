@@ -53,6 +53,8 @@ class MessageKind(StrEnum):
     ENCLAVE_APPLICATION_RECEIVED = "enclave_application_received"
     ENCLAVE_APPLICATION_APPROVED = "enclave_application_approved"
     ENCLAVE_APPLICATION_REJECTED = "enclave_application_rejected"
+    FINDING_WRITTEN = "finding_written"
+    FINDING_ANSWERED = "finding_answered"
     SESSION_STOLEN = "session_stolen"
     SECOND_FACTOR_ENROLLED = "second_factor_enrolled"
     SECOND_FACTOR_REMOVED = "second_factor_removed"
@@ -67,13 +69,8 @@ class MessageKind(StrEnum):
     @property
     def subject(self) -> SubjectKind:
         """What the message is about, so that a client can open it."""
-        if self in (MessageKind.SESSION_STOLEN, MessageKind.WEB_LOG_IN):
-            return SubjectKind.SESSION
-        if self.value.startswith(("second_factor", "recovery")):
-            return SubjectKind.ACCOUNT
-        if self in (MessageKind.ROLE_GIVEN, MessageKind.ROLE_ENDED):
-            return SubjectKind.ROLE_GRANT
-        return SubjectKind.BRANCH if self.value.startswith("enclave") else SubjectKind.ACTIVITY
+        begins = self.value.partition("_")[0]
+        return _SUBJECTS.get(begins, SubjectKind.ACTIVITY)
 
     @property
     def parameters(self) -> frozenset[str]:
@@ -84,11 +81,22 @@ class MessageKind(StrEnum):
 class SubjectKind(StrEnum):
     ACTIVITY = "activity"
     BRANCH = "branch"
+    FINDING = "finding"
     SESSION = "session"
     ACCOUNT = "account"  # the reader's own
     ROLE_GRANT = "role_grant"
 
 
+# By the first word of a kind; all others are about an activity.
+_SUBJECTS: Final = {
+    "enclave": SubjectKind.BRANCH,
+    "finding": SubjectKind.FINDING,
+    "session": SubjectKind.SESSION,
+    "web": SubjectKind.SESSION,
+    "second": SubjectKind.ACCOUNT,
+    "recovery": SubjectKind.ACCOUNT,
+    "role": SubjectKind.ROLE_GRANT,
+}
 # Values are put in when a message is read, in the reader's language; those named ``…_at`` are ISO 8601 instants.
 _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.SIGN_UP_CONFIRMED: (
@@ -214,6 +222,14 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.ENCLAVE_APPLICATION_REJECTED: (
         "您加入“{branch_name}”的申请未通过，原因：{reason}",
         "Your application to join “{branch_name}” was not approved. Reason: {reason}",
+    ),
+    MessageKind.FINDING_WRITTEN: (
+        "“{about}”有一条新的督查意见，请查看；需要答复的，请及时答复。",
+        "There is a new finding about “{about}”. Please read it, and answer it where it asks for an answer.",
+    ),
+    MessageKind.FINDING_ANSWERED: (
+        "您就“{about}”写的督查意见已有答复，请查看。",
+        "Your finding about “{about}” has been answered; please read the answer.",
     ),
     MessageKind.SESSION_STOLEN: (
         "安全提醒：您{logged_in_at}的登录凭证被重复使用，可能已被他人获取，我们已将该登录退出。请到“登录设备”查看，退出不认识的设备。",

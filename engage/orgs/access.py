@@ -12,7 +12,7 @@ from enum import Enum, StrEnum, auto
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Uuid, and_, bindparam, column, exists, false, func, or_, select, table
+from sqlalchemy import Uuid, and_, bindparam, column, exists, false, func, literal, or_, select, table
 from sqlalchemy.orm import aliased
 
 from engage.core.columns import UtcDateTime
@@ -46,6 +46,9 @@ class Permission(StrEnum):
     READ_COUNTY_TOTALS = "read_county_totals"  # totals of every county, small cells withheld
     READ_INTEGRITY = "read_integrity"  # figures about the whole installation
     READ_AUDIT = "read_audit"  # the log of who did what
+    READ_EVIDENCE = "read_evidence"  # what can be checked about an activity, without people
+    WRITE_FINDING = "write_finding"  # write findings, and settle them
+    ANSWER_FINDING = "answer_finding"  # answer findings
     GRANT_ROLES = "grant_roles"  # see who holds which role; give and end those that ``GRANTABLE`` allows
 
 
@@ -82,8 +85,9 @@ GRANTABLE: Final[dict[Role, frozenset[Role]]] = {
     Role.OFFICER: frozenset(Role) - {Role.PLATFORM_ADMIN, Role.AUDITOR},
 }
 
-# The only place that decides: a permission is held where any one of its predicates is true. Delegates and inspectors
-# are in no line yet: what is theirs to read does not exist yet.
+# The only place that decides: a permission is held where any one of its predicates is true. Inspectors read evidence and figures
+# and write findings: they are in no line that shows a person, nor in that of who answers. Delegates are in no line yet: what is theirs to
+# read does not exist yet.
 PERMISSIONS: Final[dict[Permission, tuple[Holds, ...]]] = {
     Permission.MANAGE_ORG: (_holds(Reach.TREE, *_OFFICERS),),
     Permission.MANAGE_HUB: (_holds(Reach.TREE, *_OFFICERS), _holds(Reach.HUB, Role.HUB_MANAGER)),
@@ -94,12 +98,18 @@ PERMISSIONS: Final[dict[Permission, tuple[Holds, ...]]] = {
     Permission.DECIDE_ENCLAVE: (_holds(Reach.TREE, *_SECRETARIES),),
     Permission.MANAGE_ENCLAVE: (_holds(Reach.TREE, *_OFFICERS),),
     Permission.READ_FIGURES: (
-        _holds(Reach.TREE, *_SECRETARIES, Role.ANALYST),
+        _holds(Reach.TREE, *_SECRETARIES, Role.ANALYST, Role.INSPECTOR),
         _holds(Reach.HUB, Role.HUB_MANAGER),
     ),
     Permission.READ_COUNTY_TOTALS: (_holds(Reach.WHOLE, *_OFFICERS, Role.ANALYST),),
     Permission.READ_INTEGRITY: (_holds(Reach.ROOT, *_SECRETARIES, Role.ANALYST),),
     Permission.READ_AUDIT: (_holds(Reach.ROOT, Role.PLATFORM_ADMIN, Role.AUDITOR),),
+    Permission.READ_EVIDENCE: (
+        _holds(Reach.TREE, *_SECRETARIES, Role.INSPECTOR),
+        _holds(Reach.HUB, Role.HUB_MANAGER),
+    ),
+    Permission.WRITE_FINDING: (_holds(Reach.TREE, *_OFFICERS, Role.INSPECTOR),),
+    Permission.ANSWER_FINDING: (_holds(Reach.TREE, *_SECRETARIES), _holds(Reach.HUB, Role.HUB_MANAGER)),
     Permission.GRANT_ROLES: (_holds(Reach.TREE, *GRANTABLE),),
 }
 
@@ -243,20 +253,28 @@ def held_with(look: Context, permission: Permission) -> ColumnElement[bool]:
     return and_(live_grant(look.actor.id, look.now), RoleGrant.role.in_(roles_with(permission)))
 
 
-def holders(permission: Permission, org_id: UUID, now: datetime) -> Select[int, UUID]:
-    """Return the select of (levels above, person id) of those who have a permission on a node by the tree, the nearest first."""
-    roles = [holds.roles for holds in PERMISSIONS[permission] if holds.reach is Reach.TREE]
-    return (
-        select(OrgPath.depth, RoleGrant.person_id)
-        .join(RoleGrant, RoleGrant.org_id == OrgPath.ancestor_id)
-        .where(
-            OrgPath.descendant_id == org_id,
+def nearest_holders(
+    work: Work, permission: Permission, org_id: UUID, hub_id: UUID | None = None
+) -> list[UUID]:
+    """Return the others who have a permission on a node, of the nearest level that has any: those of a hub there, the node's own, those above."""
+
+    def held(reach: Reach) -> ColumnElement[bool]:
+        roles = (holds.roles for holds in PERMISSIONS[permission] if holds.reach is reach)
+        return and_(
             RoleGrant.role.in_(frozenset[Role]().union(*roles)),
-            in_force(now),
+            RoleGrant.person_id != work.actor.id,
+            in_force(work.now),
             is_active(RoleGrant.person_id),
         )
-        .order_by(OrgPath.depth, RoleGrant.person_id)
+
+    of_tree = (
+        select(OrgPath.depth.label("levels"), RoleGrant.person_id)
+        .join(RoleGrant, RoleGrant.org_id == OrgPath.ancestor_id)
+        .where(OrgPath.descendant_id == org_id, held(Reach.TREE))
     )
+    of_hub = select(literal(-1), RoleGrant.person_id).where(RoleGrant.hub_id == hub_id, held(Reach.HUB))
+    rows = work.session.execute((of_tree.union_all(of_hub) if hub_id else of_tree).order_by("levels")).all()
+    return sorted({person_id for levels, person_id in rows if levels == rows[0].levels})
 
 
 def grant_node(grant: Any = RoleGrant) -> ColumnElement[UUID]:
@@ -304,7 +322,7 @@ PLACES: Final[dict[str, Place]] = {
         Org.id,
         (
             Permission.MANAGE_ORG, Permission.MANAGE_HUB, Permission.MANAGE_ACTIVITY, Permission.READ_PEOPLE, Permission.REVIEW_ACTIVITY,
-            Permission.MANAGE_ENCLAVE, Permission.READ_FIGURES, Permission.GRANT_ROLES,
+            Permission.MANAGE_ENCLAVE, Permission.READ_FIGURES, Permission.WRITE_FINDING, Permission.GRANT_ROLES,
         ),
     )
 }  # fmt: skip

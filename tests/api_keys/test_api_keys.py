@@ -142,10 +142,18 @@ def test_a_key_opens_nothing_but_figures_of_the_whole_interface(world, make, cli
                 assert (answer.status_code, answer.json["code"]) == (403, "api_key_reads_only")
             elif answer.status_code == 200:
                 opened.add(operation.name)
-                assert "statistics" in operation.path or not answer.json["items"]
+                is_figures = "statistics" in operation.path or operation.name == "read_evidence"
+                assert is_figures or not answer.json["items"]
             else:  # refused, or hidden
                 assert answer.status_code in (403, 404), answer.json
-    assert {"read_participation", "export_participation", "read_integrity", "read_county_totals"} <= opened
+    figures = {
+        "read_participation",
+        "export_participation",
+        "read_integrity",
+        "read_county_totals",
+        "read_evidence",
+    }
+    assert figures <= opened
 
 
 def test_without_the_scope_even_figures_stay_closed(app, ask, make, officer, frozen):
@@ -182,6 +190,7 @@ def test_a_key_without_the_scope_is_told_which_one_it_lacks(app, make, city, off
         ("/v1/statistics/integrity", "read_integrity"),
         ("/v1/statistics/counties?month=2026-08", "read_county_totals"),
         ("/v1/audit/entries", "read_audit"),
+        (f"/v1/activities/{activity.id}/evidence", "read_evidence"),
         (f"/v1/activities/{activity.id}/sign-ups", "read_people"),
         (f"/v1/activities/{activity.id}/feedback-entries", "read_people"),
         (f"/v1/enclave-branches/{branch.id}/applications", "decide_enclave"),

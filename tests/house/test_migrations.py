@@ -214,6 +214,7 @@ SPECIAL: dict[str, dict[str, object]] = {
     "activity_pool": {"position": 1, "taken": 0},
     "credit_entry": {"rule": "attended", "fades_at": NOW.replace(month=12), "withdrawn_by": None},
     "credit_appeal": {"decided_by": None},
+    "finding": {"answered_by": None, "closed_by": None},
     "role_grant": {"hub_id": None, "granted_by": None, "ended_by": None},
     "role_invitation": {
         "hub_id": None,

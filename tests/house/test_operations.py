@@ -243,8 +243,11 @@ def test_staff_replace_only_what_they_have_read(operation):
     ):
         assert operation.if_match
     if operation.if_match:
-        acted_on = operation.path if operation.method == "PUT" else operation.path.rpartition("/")[0]
-        readers = [other for other in OPERATIONS if (other.method, other.path) == ("GET", acted_on)]
+        # What is replaced, or whose part: an answer is read with its finding.
+        acted_on = [operation.path] * (operation.method == "PUT") + [operation.path.rpartition("/")[0]]
+        readers = [
+            other for path in acted_on for other in OPERATIONS if (other.method, other.path) == ("GET", path)
+        ]
         assert readers, "what carries a version can be read at the address of what is acted on"
         assert "version" in readers[0].returns().fields
 

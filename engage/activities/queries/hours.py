@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import and_, case, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from engage.activities.access import require_manageable
@@ -46,6 +46,11 @@ def is_reversed(entry: Any = HoursEntry) -> ColumnElement[bool]:
 def is_in_force(entry: Any = HoursEntry) -> ColumnElement[bool]:
     """Return the condition that an entry gives time and was not taken back."""
     return and_(entry.kind != HoursKind.REVERSAL, ~is_reversed(entry))
+
+
+def minutes_moved() -> ColumnElement[int]:
+    """Return the minutes that an entry gives, below nought where it takes some back."""
+    return case((HoursEntry.kind == HoursKind.REVERSAL, -HoursEntry.minutes), else_=HoursEntry.minutes)
 
 
 def overlapping() -> Select[UUID]:

@@ -28,7 +28,7 @@ from engage.enclaves.queries import read_application
 from engage.identity.errors import ProfileIncomplete
 from engage.messages.models import MessageKind
 from engage.messages.service import enqueue, enqueue_all
-from engage.orgs.access import Permission, holders
+from engage.orgs.access import Permission, nearest_holders
 from engage.orgs.models import Org
 from engage.regions.models import Division, county_of
 from engage.regions.queries import current_codes
@@ -68,7 +68,7 @@ def apply(work: Work, branch_id: UUID, note: str | None) -> dict[str, Any]:
     # Only now: an approval that was under way held the index entry above, and is committed by this time.
     if _participates(work, branch_id):
         raise AlreadyParticipating
-    deciders = _nearest_deciders(work, branch_id)
+    deciders = nearest_holders(work, Permission.DECIDE_ENCLAVE, branch_id)
     kind = MessageKind.ENCLAVE_APPLICATION_RECEIVED
     enqueue_all(work.session, work.now, deciders, kind, branch_id=str(branch_id), branch_name=branch_name)
     return read_application(work, application_id)
@@ -107,16 +107,6 @@ def _participates(work: Work, branch_id: UUID) -> bool:
         EnclaveParticipation.left_at.is_(None),
     )
     return bool(work.session.scalar(select(live)))
-
-
-def _nearest_deciders(work: Work, branch_id: UUID) -> list[UUID]:
-    """Return those who may decide, of the lowest level that has any: the branch's own, else the county's, and so on."""
-    rows = [
-        (depth, person_id)
-        for depth, person_id in work.session.execute(holders(Permission.DECIDE_ENCLAVE, branch_id, work.now))
-        if person_id != work.actor.id
-    ]
-    return sorted({person_id for depth, person_id in rows if depth == rows[0][0]})
 
 
 def approve(work: Work, application_id: UUID) -> dict[str, Any]:

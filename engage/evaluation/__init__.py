@@ -1,0 +1,1 @@
+"""Evaluation: evidence about activities, findings of inspectors and superiors, and the answers to them."""
