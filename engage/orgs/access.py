@@ -187,8 +187,12 @@ def covered(
     return false()
 
 
-def covered_everywhere(holds: Holds, grants: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return the condition that one of some grants makes a predicate true of the whole installation."""
+def opened_everywhere(permission: Permission, grants: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that one of some grants gives a permission that is about the whole installation."""
+    return or_(false(), *(_covered_everywhere(holds, grants) for holds in PERMISSIONS[permission]))
+
+
+def _covered_everywhere(holds: Holds, grants: ColumnElement[bool]) -> ColumnElement[bool]:
     if holds.reach is Reach.ROOT:
         grants = and_(grants, exists().where(Org.id == RoleGrant.org_id, Org.parent_id.is_(None)))
     elif holds.reach is not Reach.WHOLE:
@@ -216,8 +220,7 @@ def permitted_everywhere(look: Context, permission: Permission) -> ColumnElement
     """Return the condition that the caller has a permission that is about the whole installation."""
     if look.actor.id is None or not within_scopes(look, permission):
         return false()
-    mine = live_grant(look.actor.id, look.now)
-    return or_(false(), *(covered_everywhere(holds, mine) for holds in PERMISSIONS[permission]))
+    return opened_everywhere(permission, live_grant(look.actor.id, look.now))
 
 
 def require_everywhere(look: Context, permission: Permission) -> None:
