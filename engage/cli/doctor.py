@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 import httpx
-from sqlalchemy import exists, select, text
+from sqlalchemy import and_, exists, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 import engage.tables  # noqa: F401 - every table, for the comparison
@@ -24,6 +24,7 @@ from engage.core import logging as json_logging
 from engage.core.config import DEVELOPMENT_SECRET, Settings, SettingsError
 from engage.core.db import Database
 from engage.core.limits import redis_answers
+from engage.orgs.access import Permission, in_force, is_active, opened_everywhere
 from engage.orgs.models import Org, RoleGrant
 from engage.regions.models import Division
 from engage.wechat.errors import WeChatError
@@ -53,6 +54,7 @@ class Check:
     ok: bool
     zh: str
     en: str
+    note: bool = False  # nothing is wrong, and somebody should know
 
 
 @click.command(short_help="检查安装 · Say what is wrong with an installation.")
@@ -66,7 +68,7 @@ class Check:
 def doctor(ctx: click.Context, *, as_json: bool, invariants: bool) -> None:
     """检查安装 · Say what is wrong with an installation: settings, secrets, database, data, WeChat, clock.
 
-    One line for each check. Ends with code 1 if any has failed, so that a deployment can stop on it. Changes nothing.
+    One line for each check. Ends with code 1 if any has failed, so that a deployment can stop on it; a note is none. Changes nothing.
     """
     json_logging.configure("ERROR")
     checks = list(_invariants() if invariants else _checks())
@@ -74,7 +76,8 @@ def doctor(ctx: click.Context, *, as_json: bool, invariants: bool) -> None:
         click.echo(json.dumps([asdict(check) for check in checks], ensure_ascii=False, indent=2))
     else:
         for check in checks:
-            click.echo(f"{'正常 ok    ' if check.ok else '异常 FAILED'}  {check.zh} {check.en}")
+            verdict = "提示 note  " if check.note else "正常 ok    " if check.ok else "异常 FAILED"
+            click.echo(f"{verdict}  {check.zh} {check.en}")
     if not all(check.ok for check in checks):
         ctx.exit(1)
 
@@ -224,7 +227,17 @@ def _schema(connection: Connection) -> Iterator[Check]:
         ("已有人获得角色。", "Somebody holds a role."),
         ("还没有人获得角色。", "Nobody can manage anything yet: `engage grant`."),
     )  # fmt: skip
+    yield from _audit_readers(connection)
     yield _sealing(connection)
+
+
+def _audit_readers(connection: Connection) -> Iterator[Check]:
+    grants = and_(in_force(clock.now()), is_active(RoleGrant.person_id))
+    if not connection.scalar(select(opened_everywhere(Permission.READ_AUDIT, grants))):
+        yield Check(
+            "audit_readers", ok=True, note=True, zh="没有人能读审计日志：组织树的根节点上没有审计员或平台管理员。",
+            en="Nobody can read the audit log: there is no auditor or platform admin at a root of the tree.",
+        )  # fmt: skip
 
 
 def _sealing(connection: Connection) -> Check:

@@ -19,7 +19,7 @@ _file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), 
 def openapi() -> None:
     """接口文档文件：生成、核对 · Write or check openapi.yaml, made from the declarations that serve.
 
-    FILE is openapi.yaml in the current folder unless given. A running server shows the same at /docs.
+    FILE is openapi.yaml in the current folder unless given. A running server shows its own at /docs.
     """
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from sqlalchemy import select
 
 from engage.cli.installation import database_at_head
 from engage.core import audit, clock
 from engage.core.config import Settings
 from engage.core.db import Nobody, Work
-from engage.orgs.models import Role
+from engage.orgs.access import Permission, opened_everywhere, roles_with
+from engage.orgs.models import Role, RoleGrant
 from engage.orgs.service import grant_role, tell_of_role
 
 if TYPE_CHECKING:
@@ -50,4 +52,11 @@ def grant(
         tell_of_role(Work(session, Nobody(), now, database.settings), made)
         audit.record(session, now, "command grant", kind="people", about=[person, made.id], purpose=reason)
         grant_id = made.id
+        reads_audit = session.scalar(
+            select(opened_everywhere(Permission.READ_AUDIT, RoleGrant.id == grant_id))
+        )
     click.echo(f"已授予 granted: {grant_id}")
+    if Role(role) in roles_with(Permission.READ_AUDIT) and not reads_audit:
+        click.echo(
+            "提示：该角色不在组织树的根节点上，不能读审计日志。Note: below the root of the tree this role does not read the audit log."
+        )

@@ -33,6 +33,8 @@ blueprint.register_blueprint(
         # The latter too, or it would be made from the Host that the browser sent.
         config={
             "app_name": "engage",
+            # Without the bar on top: its logo brings a style that the policy stops, and its address leads to documents of others.
+            "layout": "BaseLayout",
             "validatorUrl": None,
             "oauth2RedirectUrl": "/docs/oauth2-redirect.html",
         },
@@ -76,7 +78,9 @@ def _shown(name: str, mimetype: str) -> Response:
 
 @cache
 def _document() -> dict[str, Any]:
-    return openapi.build(current_app.extensions["engage.operations"], version("engage"))
+    document = openapi.build(current_app.extensions["engage.operations"], version("engage"))
+    # What a reader tries out goes to the service that they read about; the file in the repository has to name an example.
+    return document | {"servers": [{"url": "/"}]}
 
 
 @blueprint.get("/openapi.json")

@@ -135,9 +135,9 @@ def is_active(person_id: Any) -> ColumnElement[bool]:
     return exists().where(_Account.id == person_id, _Account.status == PersonStatus.ACTIVE)
 
 
-def live_grant(person_id: UUID, now: datetime) -> ColumnElement[bool]:
+def live_grant(person_id: UUID, now: datetime, grant: Any = RoleGrant) -> ColumnElement[bool]:
     """Return the condition that a grant is this person's, in force, and the account active."""
-    return and_(RoleGrant.person_id == person_id, in_force(now), is_active(person_id))
+    return and_(grant.person_id == person_id, in_force(now, grant), is_active(person_id))
 
 
 def holds_a_role(person_id: Any, now: datetime) -> ColumnElement[bool]:
@@ -197,8 +197,12 @@ def covered(
     return false()
 
 
-def covered_everywhere(holds: Holds, grants: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return the condition that one of some grants makes a predicate true of the whole installation."""
+def opened_everywhere(permission: Permission, grants: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that one of some grants gives a permission that is about the whole installation."""
+    return or_(false(), *(_covered_everywhere(holds, grants) for holds in PERMISSIONS[permission]))
+
+
+def _covered_everywhere(holds: Holds, grants: ColumnElement[bool]) -> ColumnElement[bool]:
     if holds.reach is Reach.ROOT:
         grants = and_(grants, exists().where(Org.id == RoleGrant.org_id, Org.parent_id.is_(None)))
     elif holds.reach is not Reach.WHOLE:
@@ -226,8 +230,7 @@ def permitted_everywhere(look: Context, permission: Permission) -> ColumnElement
     """Return the condition that the caller has a permission that is about the whole installation."""
     if look.actor.id is None or not within_scopes(look, permission):
         return false()
-    mine = live_grant(look.actor.id, look.now)
-    return or_(false(), *(covered_everywhere(holds, mine) for holds in PERMISSIONS[permission]))
+    return opened_everywhere(permission, live_grant(look.actor.id, look.now))
 
 
 def require_everywhere(look: Context, permission: Permission) -> None:
@@ -246,11 +249,11 @@ def roles_with(permission: Permission) -> frozenset[Role]:
     return frozenset[Role]().union(*(holds.roles for holds in PERMISSIONS[permission]))
 
 
-def held_with(look: Context, permission: Permission) -> ColumnElement[bool]:
+def held_with(look: Context, permission: Permission, grant: Any = RoleGrant) -> ColumnElement[bool]:
     """Return the condition on a grant that it gives the caller a permission; on what, the grant says."""
     if not within_scopes(look, permission):
         return false()
-    return and_(live_grant(look.actor.id, look.now), RoleGrant.role.in_(roles_with(permission)))
+    return and_(live_grant(look.actor.id, look.now, grant), grant.role.in_(roles_with(permission)))
 
 
 def nearest_holders(
@@ -284,20 +287,22 @@ def grant_node(grant: Any = RoleGrant) -> ColumnElement[UUID]:
     return func.coalesce(grant.org_id, of_hub)
 
 
-def may_give(look: Context, role: Any, org_id: Any) -> ColumnElement[bool]:
-    """Return the condition that the caller may give, and end, a role at a node: ``GRANTABLE``, in SQL. Both may be columns."""
-    if look.actor.id is None or not within_scopes(look, Permission.GRANT_ROLES):
-        return false()
-    mine = live_grant(look.actor.id, look.now)
-    return or_(
-        *(
-            and_(
-                role.in_(given),
-                org_id.in_(_reached(_holds(Reach.TREE, giver)).where(mine)),
-            )
-            for giver, given in GRANTABLE.items()
-        )
+def giving(look: Context, role: Any) -> Select[Any]:
+    """Return the select of when each grant ends by which the caller may give, and end, a role, which may be a column: ``GRANTABLE``, in SQL."""
+    mine = aliased(RoleGrant)
+    allowed = or_(*(and_(mine.role == giver, role.in_(given)) for giver, given in GRANTABLE.items()))
+    return (
+        select(mine.ends_at)
+        .select_from(mine)
+        .join(OrgPath, OrgPath.ancestor_id == mine.org_id)
+        .where(held_with(look, Permission.GRANT_ROLES, mine), allowed)
     )
+
+
+def may_give(look: Context, role: Any, org_id: Any) -> ColumnElement[bool]:
+    """Return the condition that the caller may give, and end, a role at a node. Both may be columns."""
+    nodes = giving(look, role).with_only_columns(OrgPath.descendant_id)
+    return org_id.in_(nodes)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from engage.activities.service.answers import check_answers
 from engage.core.errors import InvalidInput
 
 
-def ask(kind, value, **question):
-    asked = {**QuestionIn().load({"kind": kind, "label": "？", **question}), "id": "q1"}
+def ask(kind, value):
+    choices = {"choices": ["上午", "晚上"]} if "choice" in kind else {}
+    asked = {**QuestionIn().load({"kind": kind, "label": "？", **choices}), "id": "q1"}
     return check_answers([asked], [{"question_id": "q1", "value": value}])["q1"]
 
 
@@ -23,6 +24,10 @@ def ask(kind, value, **question):
         ("number", -1e308, "too_small"),
         ("number", True, "not_number"),
         ("text", {"a": 1}, "not_text"),
+        ("choice", "下午", "not_choice"),
+        ("choice", ["上午"], "not_choice"),
+        ("multiple_choice", ["上午", "下午"], "not_choice"),
+        ("multiple_choice", ["上午", "上午"], "not_unique"),
     ],
 )
 def test_what_no_table_or_terminal_can_take_is_refused(kind, value, code):
@@ -31,6 +36,15 @@ def test_what_no_table_or_terminal_can_take_is_refused(kind, value, code):
     assert [issue.code for issue in refused.value.issues] == [code]
 
 
-@pytest.mark.parametrize(("kind", "value"), [("text", "两行\n\t字"), ("number", 2**53 - 1), ("number", -0.5)])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("text", "两行\n\t字"),
+        ("number", 2**53 - 1),
+        ("number", -0.5),
+        ("choice", "晚上"),
+        ("multiple_choice", ["晚上", "上午"]),
+    ],
+)
 def test_everything_else_is_kept_as_it_is(kind, value):
     assert ask(kind, value) == value

@@ -370,6 +370,22 @@ def test_a_role_that_cannot_be_given_is_a_sentence(run, place, session, argument
     assert session.scalars(select(RoleGrant)).all() == []
 
 
+@pytest.mark.parametrize("role", Role)
+def test_who_will_not_read_the_audit_log_with_a_role_that_seems_to_is_told(run, place, session, role):
+    person_id, below = place
+    root = session.scalars(select(Org.id).where(Org.parent_id.is_(None))).first()
+    said = {
+        org_id: run("grant", person_id, role.value, "--org", org_id, "--reason", "文件").output
+        for org_id in (root, below)
+    }
+    assert "提示" not in said[root]
+    told = (
+        "不能读审计日志。Note: below the root of the tree this role does not read the audit log."
+        in said[below]
+    )
+    assert told == (role in {Role.AUDITOR, Role.PLATFORM_ADMIN})
+
+
 def test_a_role_is_not_given_without_a_reason(run, place):
     assert run("grant", place[0], "officer", "--org", place[1]).exit_code == 2
 

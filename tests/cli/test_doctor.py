@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from engage.core import audit, clock
 from engage.core.config import Settings
 from engage.core.db import Database
-from engage.identity.models import Person
+from engage.identity.models import Person, PersonStatus
 from engage.orgs.models import Org, Role
 from engage.orgs.service import grant_role
 
@@ -143,6 +143,29 @@ def test_an_empty_database_needs_data_and_somebody_in_charge(run, examine, tmp_p
     run("db", "upgrade", database_url=f"sqlite:///{tmp_path}/engage.db")
     failed, _ = examine()
     assert failed == {"reference_data", "staff"}
+
+
+def test_nobody_to_read_the_audit_log_is_worth_a_note_and_no_failure(examine, run, installed, own_database):
+    def is_noted():
+        failed, checks = examine(database_url=installed)
+        assert failed == set()
+        return "audit_readers" in checks and checks["audit_readers"]["note"]
+
+    with own_database.transaction() as session:
+        reader = Person(created_at=clock.now(), updated_at=clock.now())
+        session.add(reader)
+        session.flush()
+        city = session.scalars(select(Org).where(Org.external_ref == "division:140500")).one()
+        root = city.parent_id
+        grant_role(session, clock.now(), reader.id, Role.AUDITOR, reason="文件", org_id=city.id)
+    assert is_noted(), "the auditor is below the root"
+    assert "提示 note    没有人能读审计日志" in run("doctor", database_url=installed).output
+    with own_database.transaction() as session:
+        grant_role(session, clock.now(), reader.id, Role.AUDITOR, reason="文件", org_id=root)
+    assert not is_noted()
+    with own_database.transaction() as session:
+        session.get(Person, reader.id).status = PersonStatus.SUSPENDED
+    assert is_noted(), "whoever is suspended reads nothing"
 
 
 def test_a_worker_that_does_not_seal_the_audit_log_is_missed(run, examine, installed, own_database):

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from engage.core import db
-from engage.core.db import WriterLock
+from engage.core.db import Database, WriterLock
 from engage.core.errors import DatabaseBusy
 from engage.core.prepared import Prepared
 from engage.identity.models import Person
@@ -104,3 +104,16 @@ def test_what_lies_ready_is_closed_when_the_database_is_disposed_of(database):
     database.dispose()
     with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError)):
         driver.execute("SELECT 1")
+
+
+def test_after_a_fork_what_lay_ready_is_neither_used_nor_closed(database):
+    """It is the parent's, who speaks on it still."""
+    worker = Database(database.settings)
+    with worker.reading() as connection:
+        parents = _driver(connection)
+    worker.dispose(close=False)
+    with worker.reading() as connection:
+        assert _driver(connection) is not parents
+    parents.execute("SELECT 1").fetchall()
+    parents.close()
+    worker.dispose()

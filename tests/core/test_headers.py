@@ -78,6 +78,7 @@ def test_a_page_may_load_its_own_files_and_run_the_very_scripts_that_stand_in_it
     assert not re.search(r"\son\w+=|javascript:", page.text), "a handler in the markup would be stopped"
     assert "evil.example" not in page.text
     assert {"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"} <= set(policy.split("; "))
+    assert '"layout": "BaseLayout"' in page.text, "the other one writes a style, which would be stopped"
 
 
 def test_browsers_are_told_to_come_by_https_where_it_is_set(serving):

@@ -44,12 +44,15 @@ _ENTRY: Final[tuple[Any, ...]] = (
 )
 
 
-# What a person's entries add up to at an instant: not faded, not withdrawn.
+def _in_force(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition on an entry that it counts: not faded, not withdrawn."""
+    return CreditEntry.fades_at > now, CreditEntry.withdrawn_at.is_(None)
+
+
+# What a person's entries add up to at an instant.
 _CHANGE: Final = Prepared(
     select(func.coalesce(func.sum(CreditEntry.points), 0)).where(
-        CreditEntry.person_id == LATER.actor.id,
-        CreditEntry.fades_at > LATER.now,
-        CreditEntry.withdrawn_at.is_(None),
+        CreditEntry.person_id == LATER.actor.id, *_in_force(LATER.now)
     )
 )
 
@@ -57,11 +60,7 @@ _CHANGE: Final = Prepared(
 def points_of(look: Context, person_id: UUID) -> int:
     """Return the points somebody has: what everybody starts with and their entries, never above the start."""
     ((change,),) = _CHANGE.all(look.db, {"me": person_id, "now": look.now})
-    return _points(look.settings, change)
-
-
-def _points(settings: Settings, change: int) -> int:
-    return min(settings.credit_start, settings.credit_start + int(change))
+    return min(look.settings.credit_start, look.settings.credit_start + int(change))
 
 
 def end_of_holding(look: Context, starts_at: datetime) -> datetime | None:
@@ -76,22 +75,22 @@ def held_until(look: Context, person_id: UUID, starts_at: datetime) -> datetime 
     return until if until is not None and held_people(look, [person_id]) else None
 
 
-def in_force(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Return the condition on an entry that it counts: not faded, not withdrawn."""
-    return CreditEntry.fades_at > now, CreditEntry.withdrawn_at.is_(None)
+def too_few_points(settings: Settings, now: datetime) -> Select[UUID]:
+    """Return the select of the people who have too few points to be given a place before the last hours: whoever has no entry is none."""
+    return (
+        select(CreditEntry.person_id)
+        .where(*_in_force(now))
+        .group_by(CreditEntry.person_id)
+        .having(func.sum(CreditEntry.points) < settings.credit_threshold - settings.credit_start)
+    )
 
 
 def held_people(look: Context, person_ids: Sequence[UUID]) -> set[UUID]:
-    """Return who of some people has too few points to be given a place before the last hours. One statement, none when off."""
-    settings = look.settings
-    if not (settings.credit and person_ids):
+    """Return who of some people has too few points. One statement, none when off."""
+    if not (look.settings.credit and person_ids):
         return set()
-    rows = look.db.execute(
-        select(CreditEntry.person_id, func.sum(CreditEntry.points))
-        .where(CreditEntry.person_id.in_(person_ids), *in_force(look.now))
-        .group_by(CreditEntry.person_id)
-    )
-    return {person_id for person_id, change in rows if _points(settings, change) < settings.credit_threshold}
+    held = too_few_points(look.settings, look.now).where(CreditEntry.person_id.in_(person_ids))
+    return set(look.db.scalars(held))
 
 
 def my_credit(look: Context) -> dict[str, Any]:

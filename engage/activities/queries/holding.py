@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy import ColumnElement, and_, false, or_, select
 
 from engage.activities.models import Activity, CreditEntry, SignUp
-from engage.activities.queries.credit import in_force
+from engage.activities.queries.credit import too_few_points
 from engage.activities.queries.overlaps import has_place_elsewhere
 from engage.core.config import Overlap
 
@@ -31,14 +31,9 @@ def _has_too_few_points(settings: Settings, now: datetime) -> ColumnElement[bool
     """Return the condition that the person of a sign-up has too few points for a place so long before the start."""
     if not settings.credit:
         return false()
-    change = (
-        select(func.coalesce(func.sum(CreditEntry.points), 0))
-        .where(CreditEntry.person_id == SignUp.person_id, *in_force(now))
-        .correlate(SignUp)
-        .scalar_subquery()
-    )
+    mine = too_few_points(settings, now).where(CreditEntry.person_id == SignUp.person_id).correlate(SignUp)
     last_hours = now + timedelta(hours=settings.credit_held_hours)
-    return and_(Activity.starts_at > last_hours, change < settings.credit_threshold - settings.credit_start)
+    return and_(Activity.starts_at > last_hours, mine.exists())
 
 
 def held_back(work: Work, sign_ups: Sequence[int]) -> list[tuple[int, bool]]:

@@ -88,10 +88,6 @@ class SigningKeys:
             held = self._read(held)
         return held.keys.get(name)
 
-    def forget(self) -> None:
-        """Let the keys be read anew before they are used again."""
-        self._held = None
-
     def _read(self, held: KeySet | None) -> KeySet:
         if not self._reading.acquire(blocking=held is None) and held is not None:
             return held  # another thread is at it; what was good a moment ago serves meanwhile

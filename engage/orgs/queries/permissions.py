@@ -17,10 +17,10 @@ from engage.orgs.access import (
     Permission,
     Reach,
     covered,
-    covered_everywhere,
     hub_table,
     in_force,
     live_grant,
+    opened_everywhere,
     permitted_everywhere,
     roles_with,
     within_scopes,
@@ -125,7 +125,7 @@ def explain(
     rules, roles = PERMISSIONS[permission], roles_with(permission)
     if kind is None:
         allowed = bool(look.db.scalar(select(permitted_everywhere(asked, permission))))
-        opens = or_(false(), *(covered_everywhere(holds, this_grant) for holds in rules))
+        opens = opened_everywhere(permission, this_grant)
         rows = look.db.execute(_of_person(person_id, look, roles, opens, false()))
         return Explained(allowed, status, [], [*rows])
     place = PLACES[kind]

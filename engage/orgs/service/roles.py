@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, literal, select
 from sqlalchemy.orm import aliased
 
 from engage.core.errors import InvalidInput, Issue, NotAllowed
@@ -13,10 +13,8 @@ from engage.identity.errors import NoSuchPerson
 from engage.identity.models import Person
 from engage.identity.service.notices import Notice, tell
 from engage.orgs.access import (
-    GRANTABLE,
-    Permission,
+    giving,
     grant_node,
-    held_with,
     hub_table,
     in_force,
     is_active,
@@ -237,20 +235,11 @@ def require_giver(
     if (org_id is None) == (hub_id is None):
         raise RoleNotHere
     node = node_of(work.session, org_id, hub_id)
-    lasting = work.session.execute(
-        select(RoleGrant.ends_at)
-        .join(OrgPath, OrgPath.ancestor_id == RoleGrant.org_id)
-        .where(
-            OrgPath.descendant_id == node,
-            RoleGrant.role.in_([giver for giver, given in GRANTABLE.items() if role in given]),
-            held_with(work, Permission.GRANT_ROLES),
-        )
-        .order_by(RoleGrant.ends_at.is_not(None), RoleGrant.ends_at.desc())
-        .limit(1)
-    ).one_or_none()
-    if lasting is None:
+    mine = giving(work, literal(role, RoleGrant.role.type)).where(OrgPath.descendant_id == node)
+    ends = work.session.scalars(mine).all()
+    if not ends:
         raise NotAllowed
-    latest = lasting.ends_at
+    latest = None if None in ends else max(ends)
     if latest is not None and (ends_at is None or ends_at > latest):
         raise InvalidInput(Issue("/ends_at", "outlasts_giver", {"latest": latest.isoformat()}))
 
