@@ -261,7 +261,7 @@ def _file(binary: Binary) -> dict[str, Any]:
 
 def _problem(group: list[type[DomainError]]) -> dict[str, Any]:
     codes = sorted({refusal.code: refusal for refusal in group}.items())
-    lines = [f"- `{code}`: {_template(refusal.zh)} {_template(refusal.en)}" for code, refusal in codes]
+    lines = [f"- `{code}`: {refusal.zh} {refusal.en}" for code, refusal in codes]
     examples = {code: {"$ref": f"#/components/examples/{code}"} for code, _ in codes}
     problem: dict[str, Any] = {
         "description": "\n".join(lines),
@@ -270,10 +270,6 @@ def _problem(group: list[type[DomainError]]) -> dict[str, Any]:
     if group[0].status == TooMany.status:
         problem["headers"] = _headers(*_HEADERS)
     return problem
-
-
-def _template(sentence: str) -> str:
-    return sentence.replace("{", "<").replace("}", ">")
 
 
 def _problem_example(refusal: type[DomainError]) -> dict[str, Any]:
@@ -289,7 +285,7 @@ class _Sample(DomainError):
             setattr(self, name, getattr(refusal, name))
 
     def sentence(self, language: Language) -> str:
-        return _template(self.zh if language is Language.ZH else self.en)
+        return self.zh if language is Language.ZH else self.en
 
 
 def example(schema: type[Schema]) -> dict[str, Any]:

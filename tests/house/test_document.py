@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,11 @@ def test_the_served_document_is_the_same_in_both_forms_and_names_the_service_its
     expected = document() | {"servers": [{"url": "/"}]}
     assert client.get("/openapi.json").json == expected
     assert yaml.safe_load(client.get("/openapi.yaml").text) == expected
+
+
+def test_no_words_are_lost_where_a_page_takes_them_for_markup():
+    """``<seconds>`` in a description is an element that no browser shows."""
+    assert re.findall(r"<\w[^\s>]*>?", openapi.as_yaml(document())) == []
 
 
 def test_the_document_is_valid():
