@@ -1,4 +1,4 @@
-"""Alembic environment: runs on the connection that ``engage.core.schema`` hands over."""
+"""Alembic environment: runs on the connection that ``engage.core.migrations`` hands over."""
 
 from __future__ import annotations
 

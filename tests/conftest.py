@@ -34,7 +34,7 @@ from world import World, build
 
 from engage.activities.models import LotteryDraw
 from engage.app import create_app
-from engage.core import clock, ids, schema
+from engage.core import clock, ids, migrations
 from engage.core.config import Settings, SqliteSync
 from engage.core.db import Base, Database
 
@@ -108,7 +108,7 @@ def _database_beside(server: URL, like: URL | None = None) -> Iterator[str]:
 def _migrate(url: str) -> None:
     database = Database(Settings(database_url=url))
     with database.writer.connect() as connection:
-        schema.upgrade(connection)
+        migrations.upgrade(connection)
         connection.commit()
     database.dispose()
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 import engage.tables  # noqa: F401 - every table, for the comparison
 from engage.cli.faults import Fault
 from engage.cli.installation import open_database
-from engage.core import schema
+from engage.core import migrations, schema
 from engage.core.config import Settings
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def downgrade(revision: str) -> None:
     """
     with _migrating(Settings.from_env()) as connection:
         before = schema.current(connection)
-        schema.downgrade(connection, revision)
+        migrations.downgrade(connection, revision)
         after = schema.current(connection)
     click.echo(f"{before or 'base'} -> {after or 'base'}")
 
@@ -60,7 +60,7 @@ def check() -> None:
     Ends with code 1 when it is not at the newest revision, or when its tables differ from the models.
     """
     with open_database(Settings.from_env()) as database, database.reading() as connection:
-        revision, differences = schema.current(connection), schema.drift(connection)
+        revision, differences = schema.current(connection), migrations.drift(connection)
     if revision != schema.head():
         raise Fault(
             f"数据库版本 {revision or '空'}，应为 {schema.head()}，请运行 engage db upgrade。",
@@ -75,7 +75,7 @@ def bring_to_head(settings: Settings) -> str | None:
     """Migrate to the newest revision, making a SQLite file that is not there; return the revision before."""
     with _migrating(settings) as connection:
         before = schema.current(connection)
-        schema.upgrade(connection)
+        migrations.upgrade(connection)
     return before
 
 

@@ -19,7 +19,7 @@ import engage.tables  # noqa: F401 - every table, for the comparison
 from engage.activities.queries import integrity
 from engage.audit.queries.chain import LATE, waiting_since
 from engage.cli.installation import sqlite_file
-from engage.core import clock, schema
+from engage.core import clock, migrations, schema
 from engage.core import logging as json_logging
 from engage.core.config import DEVELOPMENT_SECRET, Settings, SettingsError
 from engage.core.db import Database
@@ -212,7 +212,7 @@ def _schema(connection: Connection) -> Iterator[Check]:
     if not revision.ok:
         return
     yield _say(
-        "drift", not schema.drift(connection),
+        "drift", not migrations.drift(connection),
         ("数据库结构与程序一致。", "Tables are as the models say."),
         ("数据库结构与程序不一致。", "Tables differ from the models; `engage db check` says where."),
     )  # fmt: skip

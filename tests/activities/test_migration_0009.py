@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from engage.core import schema
+from engage.core import migrations, schema
 
 NOW = datetime(2026, 10, 1, 2, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -32,9 +32,9 @@ class City:
     def migrate(self, revision):
         with self.connected() as connection:
             if (schema.current(connection) or "0000") < revision:
-                schema.upgrade(connection, revision)
+                migrations.upgrade(connection, revision)
             else:
-                schema.downgrade(connection, revision)
+                migrations.downgrade(connection, revision)
 
     def instant(self, value):
         return value.strftime("%Y-%m-%d %H:%M:%S.%f") if self.sqlite else value

@@ -9,12 +9,12 @@ from reference import seed_reference
 from sqlalchemy import text
 
 from engage.activities.models import SignUpState
-from engage.core import schema
+from engage.core import migrations
 
 
 def test_walk_ins_who_are_there_are_counted(empty_database, frozen):
     with empty_database.writer.connect() as connection:
-        schema.upgrade(connection)
+        migrations.upgrade(connection)
         connection.commit()
     with empty_database.transaction() as session:
         seed_reference(session)
@@ -27,8 +27,8 @@ def test_walk_ins_who_are_there_are_counted(empty_database, frozen):
     ):
         make.check_in(make.sign_up(activity, state=state), left_at=left_at)
     with empty_database.writer.connect() as connection:
-        schema.downgrade(connection, "0020")
-        schema.upgrade(connection)
+        migrations.downgrade(connection, "0020")
+        migrations.upgrade(connection)
         present = connection.execute(text("SELECT id, walk_ins_present FROM activity"))
         counted = {str(row.id).replace("-", ""): row.walk_ins_present for row in present}
         connection.commit()

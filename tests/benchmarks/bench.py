@@ -20,7 +20,7 @@ from typing import Any
 
 import engage.tables  # noqa: F401 - every table
 from engage.app import create_app
-from engage.core import clock, schema
+from engage.core import clock, migrations
 from engage.core.config import Settings
 from engage.core.db import Database
 from tests.benchmarks import cases, data, history, servers, sql
@@ -48,7 +48,7 @@ def prepare(url: str, *, with_history: bool = False, log_level: str = "WARNING")
     settings = Settings(database_url=url, log_level=log_level, limit_person=None)
     database, app = Database(settings), create_app(settings)
     with database.writer.connect() as connection:
-        schema.upgrade(connection)
+        migrations.upgrade(connection)
         connection.commit()
     city = data.fill(database, app, clock.now())
     if with_history:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from engage.activities.queries.integrity import examine
 from engage.app import create_app
-from engage.core import clock, schema
+from engage.core import clock, migrations
 from engage.core.config import Settings
 from engage.core.db import Database
 from tests import postgres
@@ -57,7 +57,7 @@ def _measure(url: str, rounds: int) -> None:
     settings = Settings(database_url=url, secret_key="a secret for measuring, long enough to be taken")
     database, now = Database(settings), clock.now()
     with database.writer.connect() as connection:
-        schema.upgrade(connection)
+        migrations.upgrade(connection)
         connection.commit()
     started = time.perf_counter()
     history.fill(database, data.fill(database, create_app(settings), now), now)

@@ -17,7 +17,7 @@ import jwt
 from flask import Flask
 
 from engage.app import create_app
-from engage.core import clock, schema
+from engage.core import clock, migrations
 from engage.core.config import Settings, TokenAlgorithm
 from engage.core.crypto import sha256
 from engage.core.db import Database
@@ -85,7 +85,7 @@ def main() -> None:
         settings = Settings(database_url=f"sqlite:///{Path(folder) / 'tokens.db'}", log_level="ERROR")
         database = Database(settings)
         with database.writer.connect() as connection:
-            schema.upgrade(connection)
+            migrations.upgrade(connection)
             connection.commit()
         with database.transaction() as session:
             reference.seed_reference(session)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from engage.activities.models import Activity, ActivityStatus, CheckIn, Feedback, Project, SignUp, SignUpState
-from engage.core import clock, schema
+from engage.core import clock, migrations
 from engage.core.config import Environment, Settings
 from engage.core.db import Database
 from engage.demo import build
@@ -175,7 +175,7 @@ def _story(database):
 def test_the_same_happens_on_every_machine_and_engine(filled, tmp_path):
     other = Database(Settings(database_url=f"sqlite:///{tmp_path}/other.db"))
     with other.writer.connect() as connection:
-        schema.upgrade(connection)
+        migrations.upgrade(connection)
         connection.commit()
     build.fill(other, MIDDAY, lambda *_: None)
     story = _story(other)

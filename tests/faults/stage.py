@@ -19,7 +19,7 @@ from reference import seed_reference
 from sqlalchemy import NullPool, create_engine, text
 
 import engage.tables  # noqa: F401 - every table
-from engage.core import clock, schema
+from engage.core import clock, migrations
 from engage.core.config import Settings
 from engage.core.db import Database
 from engage.identity import caller
@@ -123,7 +123,7 @@ def _serving(url: str, served_url: str) -> Iterator[Stage]:
     service = Service(folder, served_url)
     try:
         with database.writer.connect() as connection:
-            schema.upgrade(connection)
+            migrations.upgrade(connection)
             connection.commit()
         with database.transaction() as session:
             seed_reference(session)

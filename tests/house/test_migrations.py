@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 import engage.tables  # noqa: F401 - every table
-from engage.core import schema
+from engage.core import migrations, schema
 from engage.core.columns import UtcDateTime
 from engage.core.db import Base
 
@@ -44,6 +44,7 @@ def test_there_is_one_head_and_files_are_numbered_in_order():
     assert line == [f"{number:04}" for number in range(1, len(line) + 1)]
     files = sorted(path.name for path in VERSIONS.glob("*.py"))
     assert [name[:4] for name in files] == line
+    assert schema.head() == line[-1]
     assert all(re.fullmatch(r"\d{4}_[a-z0-9_]+\.py", name) for name in files)
 
 
@@ -70,7 +71,7 @@ def _tables(connection):
 
 def test_up_down_and_up_again_with_a_row_in_every_table(empty_database):
     with _connected(empty_database) as connection:
-        schema.upgrade(connection)
+        migrations.upgrade(connection)
         assert _tables(connection) == set(Base.metadata.tables)
     with empty_database.transaction() as session:
         _fill(session)
@@ -80,11 +81,11 @@ def test_up_down_and_up_again_with_a_row_in_every_table(empty_database):
         }
     assert {name for name, count in counts.items() if not count} == set()
     with _connected(empty_database) as connection:
-        schema.downgrade(connection, "base")
+        migrations.downgrade(connection, "base")
         assert _tables(connection) == set()
         assert _leftovers(connection) == []
     with _connected(empty_database) as connection:
-        schema.upgrade(connection)
+        migrations.upgrade(connection)
         assert schema.is_at_head(connection)
     with empty_database.transaction() as session:
         _fill(session)
@@ -104,17 +105,17 @@ def test_each_step_can_be_taken_back(empty_database):
     revisions = [script.revision for script in ScriptDirectory(str(VERSIONS.parent)).walk_revisions()][::-1]
     with _connected(empty_database) as connection:
         for revision in revisions:
-            schema.upgrade(connection, revision)
+            migrations.upgrade(connection, revision)
             before = _tables(connection)
-            schema.downgrade(connection, "-1")
-            schema.upgrade(connection, revision)
+            migrations.downgrade(connection, "-1")
+            migrations.upgrade(connection, revision)
             assert _tables(connection) == before
 
 
 def test_the_tables_are_those_of_the_models(empty_database):
     with _connected(empty_database) as connection:
-        schema.upgrade(connection)
-        assert schema.drift(connection) == []
+        migrations.upgrade(connection)
+        assert migrations.drift(connection) == []
         assert _checks(connection) == _declared_checks()
 
 
@@ -139,9 +140,9 @@ def _declared_checks():
 
 def test_a_drift_would_be_seen(empty_database):
     with _connected(empty_database) as connection:
-        schema.upgrade(connection)
+        migrations.upgrade(connection)
         connection.execute(text("ALTER TABLE project ADD COLUMN stray integer"))
-        assert schema.drift(connection)
+        assert migrations.drift(connection)
 
 
 def _fill(session):

@@ -7,7 +7,7 @@ from datetime import timedelta
 from conftest import NOW
 from sqlalchemy import insert, text
 
-from engage.core import ids, schema
+from engage.core import ids, migrations
 from engage.identity.models import AuthSession, LoginMethod, LoginTicket, Person, RefreshToken, TicketState
 
 
@@ -15,7 +15,7 @@ def test_sessions_of_pages_end_and_those_of_phones_stay(empty_database):
     person, phone, page = ids.new_id(), ids.new_id(), ids.new_id()
     later = NOW + timedelta(hours=1)
     with empty_database.writer.connect() as connection:
-        schema.upgrade(connection)
+        migrations.upgrade(connection)
         connection.commit()
     with empty_database.transaction() as session:
         session.add(Person(id=person, created_at=NOW, updated_at=NOW))
@@ -36,10 +36,10 @@ def test_sessions_of_pages_end_and_those_of_phones_stay(empty_database):
             )
         )  # fmt: skip
     with empty_database.writer.connect() as connection:
-        schema.downgrade(connection, "0014")
+        migrations.downgrade(connection, "0014")
         left = connection.execute(text("SELECT id FROM auth_session")).all()
         assert [str(row.id).replace("-", "") for row in left] == [phone.hex]
         assert connection.execute(text("SELECT count(*) FROM refresh_token")).scalar() == 1
-        schema.upgrade(connection)
+        migrations.upgrade(connection)
         assert connection.execute(text("SELECT method FROM auth_session")).scalar() == "wechat"
         connection.commit()
