@@ -391,6 +391,7 @@ class Factory:
                     "org_id": activity.org_id if activity else (org or self.org()).id,
                     "hub_id": activity.hub_id if activity else None,
                     "activity_id": activity.id if activity else None,
+                    "about": activity.title if activity else "一处",
                     "kind": FindingKind.PROBLEM,
                     "text": "签到记录不全。",
                     "written_by": values.get("written_by") or self.person().id,

@@ -97,7 +97,7 @@ STAFF = """
     rotate_api_key            -       hidden
 """
 # Who reads the object all the same, and is refused: who inspects does not answer, and who answers does not close.
-OF_A_FINDING = {"answer_finding": "I", "close_finding": "SH"}
+OF_A_FINDING = {"answer_finding": "I", "close_finding": "POSHI"}
 # Lists of what is the caller's: open to all staff, empty for most.
 OWN_LISTS = ("read_participation", "export_participation", "list_credit_appeals", "list_findings", "list_role_grants", "list_role_invitations")  # fmt: skip
 # About the whole installation, wherever the role is held.
@@ -184,6 +184,8 @@ def told(operation: Operation, letter: str, position: str) -> str:  # noqa: PLR0
     reaches = ("own",) if letter == "H" else ("own", *ABOVE)
     if name in OF_A_FINDING and letter in OF_A_FINDING[name] and position in reaches:
         others = "refused"
+    if name == "close_finding" and position == "own":  # somebody else's, about their own township
+        letters = ""
     return "yes" if letter in letters and position in reaches else others
 
 

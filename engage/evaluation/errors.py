@@ -39,6 +39,14 @@ class NotYourFinding(Forbidden):
     )
 
 
+class NotYourAnswer(Forbidden):
+    code = "not_your_answer"
+    zh, en = (
+        "这条督查意见已由他人答复，只能由答复的人修改。",
+        "Somebody else has answered this finding; only they replace their answer.",
+    )
+
+
 class OwnAnswer(Forbidden):
     code = "own_answer"
     zh, en = (

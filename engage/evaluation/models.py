@@ -43,7 +43,8 @@ class FindingSubject(StrEnum):
 class Finding(Entity, Versioned):
     """What somebody who inspects found: about an activity if one is named, else a hub, else the organisation.
 
-    ``org_id`` is the organisation that was responsible when it was written. What is written stays; a wrong finding is withdrawn and written anew.
+    ``org_id`` is the organisation that was responsible when it was written, ``about`` what it is about was called then. What is written stays; a
+    wrong finding is withdrawn and written anew.
     """
 
     __tablename__ = "finding"
@@ -88,6 +89,7 @@ class Finding(Entity, Versioned):
     org_id: Mapped[UUID] = mapped_column(ForeignKey("org.id"))
     hub_id: Mapped[UUID | None] = mapped_column(ForeignKey("hub.id"))
     activity_id: Mapped[UUID | None] = mapped_column(ForeignKey("activity.id"))
+    about: Mapped[str] = mapped_column(String(80))
     kind: Mapped[FindingKind] = mapped_column(enum_column(FindingKind, "finding_kind"))
     text: Mapped[str] = mapped_column(String(MAX_FINDING_CHARS))
     due_on: Mapped[date | None]

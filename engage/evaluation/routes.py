@@ -13,6 +13,7 @@ from engage.evaluation.errors import (
     FindingClosed,
     FindingDueInPast,
     NoSuchFinding,
+    NotYourAnswer,
     NotYourFinding,
     OwnAnswer,
     OwnFinding,
@@ -88,10 +89,10 @@ def write_finding(work: Work, body: dict[str, Any]) -> dict[str, Any]:
 
 @api.operation(
     "PUT", "/findings/{finding_id}/answer", access=staff, zh="答复督查意见", body=FindingAnswerIn, returns=FindingOut,
-    refuses=[NoSuchFinding, NotAllowed, FindingClosed, OwnFinding], if_match=True, cache=NO_STORE,
+    refuses=[NoSuchFinding, NotAllowed, FindingClosed, OwnFinding, NotYourAnswer], if_match=True, cache=NO_STORE,
 )  # fmt: skip
 def answer_finding(work: Work, finding_id: UUID, body: dict[str, Any], version: int | None) -> dict[str, Any]:
-    """Answer a finding; until it is closed another answer replaces the first."""
+    """Answer a finding; until it is closed whoever answered may replace their answer."""
     return service.answer_finding(work, finding_id, body["answer"], version)
 
 
@@ -102,8 +103,9 @@ def answer_finding(work: Work, finding_id: UUID, body: dict[str, Any], version: 
 def close_finding(work: Work, finding_id: UUID, body: dict[str, Any], version: int | None) -> dict[str, Any]:
     """Settle a finding, or withdraw one's own.
 
-    办结由有督查权限的人作出，答复的人除外；撤回只能由写的人作出。
+    办结由写的人或上一级作出，答复的人、本站点或本组织的工作人员除外；撤回只能由写的人作出。写的人和答复的人会收到消息。
 
-    Whoever writes findings there settles it, but not who answered it; only who wrote it withdraws it.
+    Who wrote it settles it, or somebody of a level above: nobody what they answered, nor what is about the hub or organisation that they run. Only who wrote it
+    withdraws it. Who wrote it and who answered it are told.
     """
     return service.close_finding(work, finding_id, body["outcome"], version)

@@ -128,7 +128,6 @@ class EvidenceOut(Out):
     cancelled_at = Instant(required=True, allow_none=True, metadata={"example": None})
     closed_at = Instant(required=True, allow_none=True, metadata={"example": "2026-10-02T09:00:00+08:00"})
     updated_at = Instant(required=True, metadata={"example": "2026-10-02T09:00:00+08:00"})
-    closing_summary = Text(4000, 0, required=True, allow_none=True, metadata={"example": "圆满。"})
     sign_ups = Inner(EvidenceSignUpsOut, required=True)
     attendance = Inner(EvidenceAttendanceOut, required=True)
     check_ins = Inner(EvidenceCheckInsOut, required=True)
@@ -196,7 +195,7 @@ class FindingClosureIn(In):
 
 
 class FindingSubjectOut(Out):
-    """What a finding is about, and what it is called by now."""
+    """What a finding is about, and what it was called when it was written."""
 
     kind = Choice(FindingSubject, required=True, metadata={"example": "activity"})
     id = Id(required=True, metadata={"example": _AN_ID})
@@ -204,12 +203,11 @@ class FindingSubjectOut(Out):
 
 
 class FindingOut(Out):
-    """Nobody is named. ``may_close``: settle it, and if it is ``mine`` also withdraw it."""
+    """Nobody is named. ``may_answer`` and ``may_close`` say which buttons work: to close is to settle it, and if it is ``mine`` also to withdraw it."""
 
     id = Id(required=True, metadata={"example": _AN_ID})
     subject = Inner(FindingSubjectOut, required=True)
     org = Inner(RefOut, required=True, metadata={"example": _ORG})
-    hub = Inner(RefOut, required=True, allow_none=True, metadata={"example": _HUB})
     kind = Choice(FindingKind, required=True, metadata={"example": "problem"})
     text = Text(MAX_FINDING_CHARS, required=True, metadata={"example": _FOUND})
     due_on = Day(required=True, allow_none=True, metadata={"example": "2026-10-20"})

@@ -55,6 +55,7 @@ class MessageKind(StrEnum):
     ENCLAVE_APPLICATION_REJECTED = "enclave_application_rejected"
     FINDING_WRITTEN = "finding_written"
     FINDING_ANSWERED = "finding_answered"
+    FINDING_CLOSED = "finding_closed"
     SESSION_STOLEN = "session_stolen"
     SECOND_FACTOR_ENROLLED = "second_factor_enrolled"
     SECOND_FACTOR_REMOVED = "second_factor_removed"
@@ -226,6 +227,10 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.FINDING_WRITTEN: (
         "“{about}”有一条新的督查意见，请查看；需要答复的，请及时答复。",
         "There is a new finding about “{about}”. Please read it, and answer it where it asks for an answer.",
+    ),
+    MessageKind.FINDING_CLOSED: (
+        "关于“{about}”的督查意见已办结或撤回。",
+        "The finding about “{about}” has been closed.",
     ),
     MessageKind.FINDING_ANSWERED: (
         "您就“{about}”写的督查意见已有答复，请查看。",

@@ -12,7 +12,7 @@ from enum import Enum, StrEnum, auto
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Uuid, and_, bindparam, column, exists, false, func, literal, or_, select, table
+from sqlalchemy import Uuid, and_, bindparam, column, exists, false, func, or_, select, table
 from sqlalchemy.orm import aliased
 
 from engage.core.columns import UtcDateTime
@@ -47,7 +47,8 @@ class Permission(StrEnum):
     READ_INTEGRITY = "read_integrity"  # figures about the whole installation
     READ_AUDIT = "read_audit"  # the log of who did what
     READ_EVIDENCE = "read_evidence"  # what can be checked about an activity, without people
-    WRITE_FINDING = "write_finding"  # write findings, and settle them
+    WRITE_FINDING = "write_finding"  # write findings, and settle one's own
+    SETTLE_FINDING = "settle_finding"  # settle findings of others
     ANSWER_FINDING = "answer_finding"  # answer findings
     GRANT_ROLES = "grant_roles"  # see who holds which role; give and end those that ``GRANTABLE`` allows
 
@@ -109,6 +110,7 @@ PERMISSIONS: Final[dict[Permission, tuple[Holds, ...]]] = {
         _holds(Reach.HUB, Role.HUB_MANAGER),
     ),
     Permission.WRITE_FINDING: (_holds(Reach.TREE, *_OFFICERS, Role.INSPECTOR),),
+    Permission.SETTLE_FINDING: (_holds(Reach.ABOVE, *_OFFICERS, Role.INSPECTOR),),
     Permission.ANSWER_FINDING: (_holds(Reach.TREE, *_SECRETARIES), _holds(Reach.HUB, Role.HUB_MANAGER)),
     Permission.GRANT_ROLES: (_holds(Reach.TREE, *GRANTABLE),),
 }
@@ -254,30 +256,6 @@ def held_with(look: Context, permission: Permission, grant: Any = RoleGrant) -> 
     if not within_scopes(look, permission):
         return false()
     return and_(live_grant(look.actor.id, look.now, grant), grant.role.in_(roles_with(permission)))
-
-
-def nearest_holders(
-    work: Work, permission: Permission, org_id: UUID, hub_id: UUID | None = None
-) -> list[UUID]:
-    """Return the others who have a permission on a node, of the nearest level that has any: those of a hub there, the node's own, those above."""
-
-    def held(reach: Reach) -> ColumnElement[bool]:
-        roles = (holds.roles for holds in PERMISSIONS[permission] if holds.reach is reach)
-        return and_(
-            RoleGrant.role.in_(frozenset[Role]().union(*roles)),
-            RoleGrant.person_id != work.actor.id,
-            in_force(work.now),
-            is_active(RoleGrant.person_id),
-        )
-
-    of_tree = (
-        select(OrgPath.depth.label("levels"), RoleGrant.person_id)
-        .join(RoleGrant, RoleGrant.org_id == OrgPath.ancestor_id)
-        .where(OrgPath.descendant_id == org_id, held(Reach.TREE))
-    )
-    of_hub = select(literal(-1), RoleGrant.person_id).where(RoleGrant.hub_id == hub_id, held(Reach.HUB))
-    rows = work.session.execute((of_tree.union_all(of_hub) if hub_id else of_tree).order_by("levels")).all()
-    return sorted({person_id for levels, person_id in rows if levels == rows[0].levels})
 
 
 def grant_node(grant: Any = RoleGrant) -> ColumnElement[UUID]:

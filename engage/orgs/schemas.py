@@ -330,7 +330,6 @@ class PermissionsQuery(Query):
     org_id = Id(load_default=None, metadata={"description": "只问这个组织 · about one organisation"})
     hub_id = Id(load_default=None, metadata={"description": "只问这个站点 · about one hub"})
     activity_id = Id(load_default=None, metadata={"description": "只问这个活动 · about one activity"})
-    finding_id = Id(load_default=None, metadata={"description": "只问这条督查意见 · about one finding"})
 
     @validates_schema
     def _at_most_one(self, data: dict[str, Any], **_: Any) -> None:

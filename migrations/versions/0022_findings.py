@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("org_id", sa.Uuid(), nullable=False),
         sa.Column("hub_id", sa.Uuid(), nullable=True),
         sa.Column("activity_id", sa.Uuid(), nullable=True),
+        sa.Column("about", sa.String(80), nullable=False),
         sa.Column(
             "kind",
             sa.Enum("commendation", "suggestion", "problem", name="finding_kind", native_enum=False, create_constraint=True, length=32),

@@ -18,6 +18,7 @@ def row(frozen, make):
     writer, answerer, other = (make.person().id for _ in range(3))
     values = {
         "org_id": make.org().id,
+        "about": "镇",
         "kind": FindingKind.PROBLEM,
         "text": "签到记录不全。",
         "written_by": writer,

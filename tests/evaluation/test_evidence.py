@@ -13,7 +13,7 @@ from engage.activities.models import ActivityStatus, CheckInMethod, HoursKind, S
 from engage.app import APIS
 from engage.core import clock
 from engage.core.audit import AuditEntry
-from engage.evaluation.queries.evidence import _STEPS
+from engage.evaluation.queries import evidence
 from engage.identity.models import Person
 from engage.identity.tokens.api_keys import new_key
 from engage.orgs.models import Role
@@ -66,7 +66,6 @@ def test_an_inspector_reads_facts_and_counts(land, held, as_user):
     assert found["check_ins"] == {"total": 3, "by_code": 1, "by_staff": 2, "after_end": 1}
     assert found["hours"] == {"minutes": 120, "credits": 2, "reversals": 1}
     assert found["ratings"] == {"count": 0, "mean": None}
-    assert found["closing_summary"] is None
 
 
 def test_the_counts_are_those_of_the_figures(land, held, as_user, frozen):
@@ -127,7 +126,23 @@ def test_it_says_when_an_activity_was_published_cancelled_and_closed(land, make,
     closed = act("closure", summary="圆满")
     act("closure", summary="很圆满")  # the summary is another one; it was closed before
     assert times() == [published, None, closed]
-    assert inspector.get(f"{base}/evidence").json["closing_summary"] == "很圆满"
+    assert "圆满" not in inspector.get(f"{base}/evidence").text
+
+
+def test_however_often_it_is_called_off_the_last_time_counts(land, make, as_user, frozen, monkeypatch):
+    monkeypatch.setattr(evidence, "_MAX_STEPS", 2)
+    officer = as_user(land.officer.id)
+    made = officer.post("/v1/activities", json=activity_body(make.project(land.town), frozen.now)).json
+    base, published = f"/v1/activities/{made['id']}", frozen.now
+    officer.post(f"{base}/publication")
+    for _ in range(4):
+        frozen.move(minutes=10)
+        officer.post(f"{base}/reopening", json={"reason": "放晴"})
+        frozen.move(minutes=10)
+        officer.post(f"{base}/cancellation", json={"reason": "下雨"})
+    found = as_user(land.inspector.id).get(f"{base}/evidence").json
+    shown = [at.astimezone(clock.SHANGHAI).isoformat() for at in (published, frozen.now)]
+    assert [found["published_at"], found["cancelled_at"]] == shown
 
 
 def test_what_the_log_does_not_tell_is_null(land, as_user, make):
@@ -138,7 +153,7 @@ def test_what_the_log_does_not_tell_is_null(land, as_user, make):
 
 def test_the_steps_are_operations():
     """By whose names the log is searched."""
-    assert set(_STEPS) <= {operation.name for api in APIS for operation in api.operations}
+    assert set(evidence._STEPS) <= {operation.name for api in APIS for operation in api.operations}
 
 
 def test_reading_evidence_leaves_no_entry_and_takes_three_statements(land, held, as_user, app, database):
@@ -196,7 +211,7 @@ def test_its_holders_see_their_buttons(land, as_user):
         return {item["permission"] for item in items}
 
     theirs = {"read_figures", "read_evidence", "write_finding"}
-    assert asked(land.inspector) == theirs
+    assert asked(land.inspector) == theirs | {"settle_finding"}
     assert asked(land.inspector, activity_id=land.activity.id) == theirs
     assert asked(land.inspector, hub_id=land.hub.id) == theirs - {"read_evidence"}
     assert asked(land.inspector, org_id=land.town.id) == theirs - {"read_evidence"}

@@ -18,7 +18,8 @@
     read_integrity: ["查看数据一致性", "Read the integrity of the data"],
     read_audit: ["查看审计日志", "Read the audit log"],
     read_evidence: ["查看活动的督查依据", "Read the evidence about activities"],
-    write_finding: ["写督查意见、办结", "Write findings and settle them"],
+    write_finding: ["写督查意见", "Write findings"],
+    settle_finding: ["办结督查意见", "Settle findings"],
     answer_finding: ["答复督查意见", "Answer findings"],
     grant_roles: ["授予和结束角色", "Give and end roles"]
   };

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, literal, null, select, true
+from sqlalchemy import func, literal, null, or_, select, true
 
 from engage.activities.access import manageable, visible_activities
 from engage.activities.errors import NoSuchActivity
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 _FACTS: Final = (
     Activity.id, Activity.title, Activity.starts_at, Activity.ends_at, Activity.sign_up_opens_at, Activity.sign_up_closes_at,
     Activity.admission_mode, Activity.capacity, Activity.waitlist_capacity, Activity.created_at, Activity.updated_at,
-    Activity.closing_summary,
 )  # fmt: skip
 _ATTENDANCES: Final = ("attended", "late", "absent", "excused", "walk_ins")
 _PARTICIPATION: Final = ("sign_ups", "confirmed", *_ATTENDANCES, "expected", "came")
 _MEAN_DECIMALS: Final = 1
 # Operations that publish an activity or end it; what each changed says which it was.
 _STEPS: Final = ("publish_activity", "cancel_activity", "reopen_activity", "close_activity")
-_MAX_STEPS: Final = 100
+_ORDER: Final[Any] = (AuditEntry.occurred_at, AuditEntry.id)
+_MAX_STEPS: Final = 50  # of the first, and of the last
 
 
 def read_evidence(look: Context, activity_id: UUID) -> dict[str, Any]:
@@ -87,16 +87,20 @@ def read_evidence(look: Context, activity_id: UUID) -> dict[str, Any]:
 
 def _steps(look: Context, activity_id: UUID, status: ActivityStatus) -> dict[str, Any]:
     """Return when an activity was first published, and when it came to the end that it is at, as far as the audit log tells."""
+    steps = select(AuditEntry.id).where(
+        AuditEntry.object_id == activity_id,
+        AuditEntry.action.in_(_STEPS),
+        AuditEntry.result == DONE,
+        AuditEntry.changes.is_not(null()),
+    )
+    ends = (
+        select(steps.order_by(*order).limit(_MAX_STEPS).subquery().c.id)
+        for order in (_ORDER, [column.desc() for column in _ORDER])
+    )
     entries = look.db.execute(
         select(AuditEntry.occurred_at, AuditEntry.changes)
-        .where(
-            AuditEntry.object_id == activity_id,
-            AuditEntry.action.in_(_STEPS),
-            AuditEntry.result == DONE,
-            AuditEntry.changes.is_not(null()),
-        )
-        .order_by(AuditEntry.occurred_at, AuditEntry.id)
-        .limit(_MAX_STEPS)
+        .where(or_(*(AuditEntry.id.in_(end) for end in ends)))
+        .order_by(*_ORDER)
     ).all()
     moves = [
         (change["after"], occurred_at)

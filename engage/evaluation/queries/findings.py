@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import and_, select
 
-from engage.activities.models import Activity
 from engage.core.clock import shanghai_day
 from engage.core.paging import Page, Pager, beyond
-from engage.evaluation.access import PLACE, visible_findings
+from engage.evaluation.access import answerable, closable, visible_findings
 from engage.evaluation.errors import NoSuchFinding
 from engage.evaluation.models import Finding, FindingState, FindingSubject
-from engage.hubs.models import Hub
-from engage.orgs.access import Permission
 from engage.orgs.models import Org, OrgPath
 
 if TYPE_CHECKING:
@@ -69,14 +66,10 @@ def read_finding(look: Context, finding_id: UUID) -> dict[str, Any]:
 def _findings(look: Context) -> Select[Any]:
     return (
         select(
-            *_SHOWN, Finding.written_by, Finding.answered_by, Org.id.label("org_id"), Org.name.label("org"), Hub.id.label("hub_id"),
-            Hub.name.label("hub"), Activity.id.label("activity_id"), Activity.title,
-            PLACE.allows(look, Permission.ANSWER_FINDING).label("answers"), PLACE.allows(look, Permission.WRITE_FINDING).label("inspects"),
+            *_SHOWN, Finding.written_by, Finding.answered_by, Finding.about, Finding.hub_id, Finding.activity_id, Org.id.label("org_id"),
+            Org.name.label("org"), answerable(look).label("answers"), closable(look).label("closes"),
         )
-        .select_from(Finding)
         .join(Org, Org.id == Finding.org_id)
-        .outerjoin(Hub, Hub.id == Finding.hub_id)
-        .outerjoin(Activity, Activity.id == Finding.activity_id)
         .where(visible_findings(look))
     )  # fmt: skip
 
@@ -95,18 +88,18 @@ def _filters(query: dict[str, Any], today: date) -> list[ColumnElement[bool]]:
 
 def _finding(row: Any, look: Context) -> dict[str, Any]:
     state = _state(row)
-    mine, is_closed = row.written_by == look.actor.id, state is FindingState.CLOSED
+    me, is_closed = look.actor.id, state is FindingState.CLOSED
+    mine = row.written_by == me
     is_due = state is FindingState.OPEN and row.due_on is not None
     return {
         **{column.key: getattr(row, column.key) for column in _SHOWN},
         "subject": _subject(row),
         "org": {"id": row.org_id, "name": row.org},
-        "hub": row.hub_id and {"id": row.hub_id, "name": row.hub},
         "overdue": is_due and row.due_on < shanghai_day(look.now),
         "state": state,
         "mine": mine,
-        "may_answer": bool(row.answers) and not mine and not is_closed,
-        "may_close": bool(row.inspects) and row.answered_by != look.actor.id and not is_closed,
+        "may_answer": bool(row.answers) and not mine and row.answered_by in (None, me) and not is_closed,
+        "may_close": bool(row.closes) and row.answered_by != me and not is_closed,
     }
 
 
@@ -118,7 +111,7 @@ def _state(row: Any) -> FindingState:
 
 def _subject(row: Any) -> dict[str, Any]:
     if row.activity_id is not None:
-        return {"kind": FindingSubject.ACTIVITY, "id": row.activity_id, "name": row.title}
+        return {"kind": FindingSubject.ACTIVITY, "id": row.activity_id, "name": row.about}
     if row.hub_id is not None:
-        return {"kind": FindingSubject.HUB, "id": row.hub_id, "name": row.hub}
-    return {"kind": FindingSubject.ORG, "id": row.org_id, "name": row.org}
+        return {"kind": FindingSubject.HUB, "id": row.hub_id, "name": row.about}
+    return {"kind": FindingSubject.ORG, "id": row.org_id, "name": row.about}
