@@ -79,7 +79,7 @@ class Mode(Enum):
 
     READ = auto()  # a Look on the AUTOCOMMIT engine
     WRITE = auto()  # a Work in one transaction
-    STATEMENT = auto()  # a Look; the use case is one statement that is its own transaction
+    STATEMENT = auto()  # a Look; the use case writes in one statement, or one transaction, of its own
     ERRAND = auto()  # an Errand; the use case opens its own short transactions
 
 

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Response, request
+from werkzeug.http import parse_accept_header
 
 from engage.core.errors import Language
 from engage.core.logging import current
@@ -150,6 +151,6 @@ def _zipped(body: bytes, media_type: str, environ: WSGIEnvironment) -> bytes | N
     """Return a body smaller, where it is text above 1 KB and the client takes gzip."""
     if len(body) < _GZIP_FROM_BYTES or media_type not in _COMPRESSED:
         return None
-    if "gzip" not in environ.get("HTTP_ACCEPT_ENCODING", ""):
+    if not parse_accept_header(environ.get("HTTP_ACCEPT_ENCODING"))["gzip"]:  # its weight; 0 also refuses
         return None
     return gzip.compress(body, _GZIP_LEVEL, mtime=0)

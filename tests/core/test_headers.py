@@ -7,6 +7,7 @@ import hashlib
 import re
 
 import pytest
+from contract import content
 
 from engage import gunicorn_config
 from engage.app import create_app
@@ -121,6 +122,35 @@ def test_only_the_named_origins_may_read_answers(serving):
             assert not [name for name in dict(answer.headers) if name.startswith("Access-Control-")], origin
             assert "Origin" in answer.headers["Vary"]
     assert "Access-Control-Allow-Credentials" not in preflight.headers
+
+
+ENCODINGS = {
+    "gzip": "gzip",
+    "gzip, br": "gzip",
+    "br;q=1.0, GZIP;q=0.5": "gzip",
+    "*": "gzip",
+    "gzip;q=0": None,
+    "gzip;q=0, *": None,
+    "*, gzip ; q=0.000": None,
+    "identity, *;q=0": None,
+    "br": None,
+    "notgzip": None,
+    "": None,
+}
+
+
+@pytest.mark.parametrize("accepted", ENCODINGS)
+def test_what_is_large_is_compressed_for_who_takes_gzip(client, make, frozen, accepted):
+    """As RFC 9110 has it: a weight of 0 refuses, and ``*`` is all that is not named."""
+    org = make.org()
+    for _ in range(5):
+        make.activity(org)
+    for address in ("/openapi.json", "/docs/", "/v1/activities"):
+        plain = client.get(address)
+        answer = client.get(address, headers={"Accept-Encoding": accepted})
+        assert (plain.headers.get("Content-Encoding"), len(plain.data) >= 1024) == (None, True)
+        assert answer.headers.get("Content-Encoding") == ENCODINGS[accepted], address
+        assert content(answer) == plain.data
 
 
 def test_the_server_bounds_headers_and_believes_none_about_where_it_is():

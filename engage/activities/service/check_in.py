@@ -15,17 +15,23 @@ from engage.activities.errors import (
     NotCheckedIn,
     SignUpNotConfirmed,
 )
-from engage.activities.models import Activity, CheckIn, CheckInMethod, SignUp, SignUpState
+from engage.activities.models import (
+    Activity,
+    ActivityStatus,
+    CheckIn,
+    CheckInMethod,
+    SignUp,
+    SignUpState,
+)
 from engage.activities.queries.states import minutes_present
+from engage.activities.service import walk_ins
 from engage.activities.service.codes import CHECK_OUT_AFTER, OPENS_BEFORE, is_current, refuse_not_open
-from engage.activities.service.walk_ins import note_departure
 from engage.core.columns import UtcDateTime
+from engage.core.db import Work
 from engage.core.errors import ConflictingChange
 from engage.core.prepared import Prepared
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sqlalchemy.sql.selectable import TextualSelect
 
     from engage.core.db import Look
@@ -46,19 +52,14 @@ _ARRIVE: Final = """
 _DEPART: Final = """
     UPDATE check_in SET updated_at = :now,
         left_at = CASE WHEN left_at > :now THEN left_at WHEN arrived_at > :now THEN arrived_at ELSE :now END
-    WHERE activity_id = :activity_id AND person_id = :person_id AND EXISTS (
-        SELECT 1 FROM activity WHERE id = :activity_id AND status = 'published' AND starts_at <= :opens_until AND ends_at > :ended_since
-    )
-    RETURNING arrived_at, left_at, (SELECT starts_at FROM activity WHERE id = :activity_id) AS starts_at,
-        (SELECT ends_at FROM activity WHERE id = :activity_id) AS ends_at,
-        (SELECT state FROM sign_up WHERE id = check_in.sign_up_id) = 'walk_in' AS walked_in
+    WHERE activity_id = :activity_id AND person_id = :person_id
+    RETURNING arrived_at, left_at, (SELECT state FROM sign_up WHERE id = check_in.sign_up_id) = 'walk_in' AS walked_in
 """
 _TYPES: Final[dict[str, Any]] = {
     "activity_id": Uuid(),
     "person_id": Uuid(),
     "now": UtcDateTime(),
     "opens_until": UtcDateTime(),
-    "ended_since": UtcDateTime(),
 }
 
 
@@ -80,7 +81,7 @@ _ARRIVING: Final = Prepared(
 _DEPARTING: Final = Prepared(
     _typed(
         _DEPART,
-        *(column(name, UtcDateTime()) for name in ("arrived_at", "left_at", "starts_at", "ends_at")),
+        *(column(name, UtcDateTime()) for name in ("arrived_at", "left_at")),
         column("walked_in", Boolean()),
     )
 )
@@ -131,8 +132,8 @@ def check_in(look: Look, activity_id: UUID, code: str) -> dict[str, Any]:
 def check_out(look: Look, activity_id: UUID, code: str) -> dict[str, Any]:
     """Note that the caller leaves, with the code they see at the door. Repeating it later moves the departure.
 
-    One statement, which is its own transaction; a second one tells why nothing was written. A walk-in who leaves makes room, which is counted
-    in a transaction of its own.
+    One transaction, which holds the activity: a closure gives hours for this departure or comes before it, and the room that a walk-in makes is
+    counted with it. A statement after it tells why nothing was written.
 
     Raises:
         NoSuchActivity: not published.
@@ -142,21 +143,9 @@ def check_out(look: Look, activity_id: UUID, code: str) -> dict[str, Any]:
 
     """
     is_right = is_current(look.settings, activity_id, code, look.now)
-    if is_right:
-        values = {
-            "activity_id": activity_id,
-            "person_id": look.actor.id,
-            "now": look.now,
-            "opens_until": look.now + OPENS_BEFORE,
-            "ended_since": look.now - CHECK_OUT_AFTER,
-        }
-        with look.atomic():
-            row = _DEPARTING.one_or_none(look.db, values)
-        if row is not None:
-            *times, walked_in = row
-            if walked_in:
-                note_departure(look, activity_id)
-            return _departed(*times)
+    departed = _depart(look, activity_id) if is_right else None
+    if departed is not None:
+        return departed
     facts = _facts(look, activity_id)
     refuse_not_open(facts.status, facts.starts_at, facts.ends_at + CHECK_OUT_AFTER, look.now)
     if not is_right:
@@ -164,10 +153,27 @@ def check_out(look: Look, activity_id: UUID, code: str) -> dict[str, Any]:
     raise NotCheckedIn
 
 
-def _departed(
-    arrived_at: datetime, left_at: datetime, starts_at: datetime, ends_at: datetime
-) -> dict[str, Any]:
-    present = minutes_present(arrived_at, left_at, starts_at, ends_at)
+def _depart(look: Look, activity_id: UUID) -> dict[str, Any] | None:
+    """Note the departure, if the activity is open for it and the caller is there."""
+    is_open = (
+        Activity.status == ActivityStatus.PUBLISHED,
+        Activity.starts_at <= look.now + OPENS_BEFORE,
+        Activity.ends_at > look.now - CHECK_OUT_AFTER,
+    )
+    with look.database.transaction() as session:
+        # Before the check-in, as uploads and the closure do. Who waited for it is judged by what it is then.
+        held = select(Activity).where(Activity.id == activity_id, *is_open).with_for_update(key_share=True)
+        activity = session.scalars(held).one_or_none()
+        if activity is None:
+            return None
+        values = {"activity_id": activity_id, "person_id": look.actor.id, "now": look.now}
+        row = _DEPARTING.one_or_none(session, values)
+        if row is None:
+            return None
+        arrived_at, left_at, walked_in = row
+        if walked_in:
+            walk_ins.mark(Work(session, look.actor, look.now, look.settings), activity)
+    present = minutes_present(arrived_at, left_at, activity.starts_at, activity.ends_at)
     return {"arrived_at": arrived_at, "left_at": left_at, "minutes_present": present}
 
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import bindparam, func, select, update
 
 from engage.activities.models import Activity, CheckIn, SignUp, SignUpState
-from engage.core.db import Work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from engage.core.db import Look
+    from engage.core.db import Work
 
 _CHECK_INS: Final[Any] = CheckIn.__table__
 _SET_OVER_CAPACITY: Final = (
@@ -45,14 +44,6 @@ def mark(work: Work, activity: Activity) -> set[UUID]:
             update(Activity).where(Activity.id == activity.id).values(walk_ins_present=there)
         )
     return beyond
-
-
-def note_departure(look: Look, activity_id: UUID) -> None:
-    """Count the walk-ins of an activity again, one of whom has left by the code at the door: a transaction of its own."""
-    with look.database.transaction() as session:
-        work = Work(session, look.actor, look.now, look.settings)
-        locked = select(Activity).where(Activity.id == activity_id).with_for_update(key_share=True)
-        mark(work, session.scalars(locked).one())
 
 
 def _present(work: Work, activity_id: UUID) -> Sequence[Any]:
