@@ -18,10 +18,9 @@ from engage.hubs.access import PLACE as HUB
 from engage.hubs.access import is_public as is_public_hub
 from engage.hubs.errors import NoSuchHub
 from engage.hubs.models import Hub
-from engage.orgs.access import PLACES, Permission, Place, define_place
+from engage.orgs.access import PLACES, Permission, Place, define_place, holds_here
 from engage.orgs.errors import NoSuchOrg
 from engage.orgs.models import Org
-from engage.orgs.queries.holders import holds_here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

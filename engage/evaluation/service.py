@@ -20,8 +20,7 @@ from engage.evaluation.models import Finding, FindingOutcome
 from engage.evaluation.queries import read_finding
 from engage.messages.models import MessageKind
 from engage.messages.service import enqueue, enqueue_all
-from engage.orgs.access import Permission
-from engage.orgs.queries.holders import nearest_holders, permits_somebody
+from engage.orgs.access import Permission, nearest_holders, permits_somebody
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -12,7 +12,7 @@ from enum import Enum, StrEnum, auto
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Uuid, and_, bindparam, column, exists, false, func, or_, select, table
+from sqlalchemy import Uuid, and_, bindparam, column, exists, false, func, literal, or_, select, table
 from sqlalchemy.orm import aliased
 
 from engage.core.columns import UtcDateTime
@@ -20,7 +20,6 @@ from engage.core.errors import Issue, NotAllowed
 from engage.identity.models import Person, PersonStatus
 from engage.orgs.errors import NoSuchOrg
 from engage.orgs.models import ENCLAVE_KIND, Org, OrgPath, Role, RoleGrant
-from engage.regions.models import Division, DivisionLevel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -258,6 +257,45 @@ def held_with(look: Context, permission: Permission, grant: Any = RoleGrant) -> 
     return and_(live_grant(look.actor.id, look.now, grant), grant.role.in_(roles_with(permission)))
 
 
+def nearest_holders(
+    work: Work, permission: Permission, org_id: UUID, hub_id: UUID | None = None
+) -> list[UUID]:
+    """Return the others who have a permission on a node, of the nearest level that has any: those of a hub there, the node's own, those above."""
+
+    def held(reach: Reach) -> ColumnElement[bool]:
+        roles = (holds.roles for holds in PERMISSIONS[permission] if holds.reach is reach)
+        return and_(
+            RoleGrant.role.in_(frozenset[Role]().union(*roles)),
+            RoleGrant.person_id != work.actor.id,
+            in_force(work.now),
+            is_active(RoleGrant.person_id),
+        )
+
+    of_tree = (
+        select(OrgPath.depth.label("levels"), RoleGrant.person_id)
+        .join(RoleGrant, RoleGrant.org_id == OrgPath.ancestor_id)
+        .where(OrgPath.descendant_id == org_id, held(Reach.TREE))
+    )
+    of_hub = select(literal(-1), RoleGrant.person_id).where(RoleGrant.hub_id == hub_id, held(Reach.HUB))
+    rows = work.session.execute((of_tree.union_all(of_hub) if hub_id else of_tree).order_by("levels")).all()
+    return sorted({person_id for levels, person_id in rows if levels == rows[0].levels})
+
+
+def permits_somebody(
+    look: Context, permission: Permission, person_id: UUID, org_id: Any, hub_id: Any = None
+) -> ColumnElement[bool]:
+    """Return the condition that somebody has a permission on a row: what is sent to them is for whoever still does."""
+    theirs = live_grant(person_id, look.now)
+    return or_(false(), *(covered(look, holds, theirs, org_id, hub_id) for holds in PERMISSIONS[permission]))
+
+
+def holds_here(look: Context, permission: Permission, org_id: Any, hub_id: Any) -> ColumnElement[bool]:
+    """Return the condition that a role of the caller's which gives a permission is on this very node or hub, not above it."""
+    return exists().where(
+        held_with(look, permission), or_(RoleGrant.org_id == org_id, RoleGrant.hub_id == hub_id)
+    )
+
+
 def grant_node(grant: Any = RoleGrant) -> ColumnElement[UUID]:
     """Return the node of the tree that a grant, or an invitation to one, belongs to: its own, or that of its hub."""
     hub = hub_table.alias()
@@ -357,22 +395,3 @@ def require_around(work: Work, org: Org) -> None:
     )
     if not work.session.scalar(allowed):
         raise NotAllowed
-
-
-def answering_county(org_id: Any) -> ColumnElement[str | None]:
-    """Return the county that answers for a node: that of the uppermost in its line which is a county's. What is said below changes nothing."""
-    node, path = aliased(Org), aliased(OrgPath)
-    return (
-        select(node.division_code)
-        .join(path, path.ancestor_id == node.id)
-        .join(Division, Division.code == node.division_code)
-        .where(path.descendant_id == org_id, Division.level == DivisionLevel.COUNTY)
-        .order_by(path.depth.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-
-
-def is_of_county(look: Context, org_id: UUID, county_code: str) -> bool:
-    """Say whether a county's committee answers for a node."""
-    return look.db.scalar(select(answering_county(org_id))) == county_code

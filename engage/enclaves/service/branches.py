@@ -18,9 +18,10 @@ from engage.enclaves.models import (
 from engage.enclaves.queries import read_branch
 from engage.messages.models import MessageKind
 from engage.messages.service import enqueue_all
-from engage.orgs.access import Permission, is_of_county, org_to_manage
+from engage.orgs.access import Permission, org_to_manage
 from engage.orgs.errors import OrgNotActive
 from engage.orgs.models import ENCLAVE_KIND, Org, OrgStatus
+from engage.orgs.queries.counties import is_of_county
 from engage.orgs.service import place
 from engage.regions.models import DivisionLevel, county_of
 from engage.regions.queries import current_codes

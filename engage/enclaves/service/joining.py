@@ -28,9 +28,8 @@ from engage.enclaves.queries import read_application
 from engage.identity.errors import ProfileIncomplete
 from engage.messages.models import MessageKind
 from engage.messages.service import enqueue, enqueue_all
-from engage.orgs.access import Permission
+from engage.orgs.access import Permission, nearest_holders
 from engage.orgs.models import Org
-from engage.orgs.queries.holders import nearest_holders
 from engage.regions.models import Division, county_of
 from engage.regions.queries import current_codes
 

@@ -11,9 +11,10 @@ from engage.hubs.access import hub_to_manage
 from engage.hubs.models import Hub, HubKind
 from engage.hubs.queries import read_hub
 from engage.hubs.service.places import misplaced, plain_columns
-from engage.orgs.access import is_of_county, org_to_manage
+from engage.orgs.access import org_to_manage
 from engage.orgs.errors import OrgNotActive
 from engage.orgs.models import OrgStatus
+from engage.orgs.queries.counties import is_of_county
 from engage.regions.models import county_of
 from engage.regions.queries import current_codes
 

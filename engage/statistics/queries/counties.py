@@ -16,7 +16,7 @@ from engage.activities.models import Activity
 from engage.core.clock import SHANGHAI, day_start, shanghai_day
 from engage.core.errors import InvalidInput, Issue, Language
 from engage.core.sheets import as_csv
-from engage.orgs.access import answering_county
+from engage.orgs.queries.counties import answering_county
 from engage.regions.models import Division
 from engage.statistics.access import countable
 from engage.statistics.models import SETTLED_AFTER, SMALL_CELL
