@@ -200,4 +200,5 @@ class _Privileged(_InPerson):
 
 
 staff: Final = _Staff()
+staff_in_person: Final = _InPerson()
 staff_privileged: Final = _Privileged()
