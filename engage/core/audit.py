@@ -22,6 +22,7 @@ from engage.core import clock, ids
 from engage.core.db import Entity
 from engage.core.errors import ConflictingChange, DomainError
 from engage.core.logging import current
+from engage.core.schemas import Id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +46,7 @@ class AuditEntry(Entity):
     """One use of a right. No foreign keys: an entry outlives what it is about.
 
     ``object_id`` is what the address names first, such as the activity, ``part_id`` what it names last or what was made inside, such as
-    the sign-up. ``api_key_id`` is the key that acted on behalf of ``actor_id``. Without an actor it was a command, or nobody known.
+    the sign-up. Of a refused attempt, at which nothing was made, they are what address and body name. ``api_key_id`` is the key that acted on behalf of ``actor_id``. Without an actor it was a command, or nobody known.
     """
 
     __tablename__ = "audit_entry"
@@ -251,11 +252,13 @@ def record_use(
     actor: Any,
     arguments: Mapping[str, Any],
     made: UUID | None = None,
+    *,
+    sent: Sequence[UUID] = (),
     **outcome: Any,
 ) -> None:
-    """Add the entry of an operation: its object is what its address names, and what it made."""
+    """Add the entry of an operation: its object is what its address names, and what it made, or what was ``sent`` in vain."""
     about = [arguments[name] for name in operation.path_parameters if name.endswith("_id")]
-    about += [made] if made else []
+    about += [made] if made else sent
     kind = operation.path.removeprefix("/me").split("/")[1]
     record(session, now, operation.name, actor=actor, kind=kind, about=about, **outcome)
 
@@ -286,12 +289,19 @@ def telling_of_refusals(run: Callable[..., R]) -> Callable[..., R]:
 def _tell(
     operation: Operation, database: Database, identity: Any, arguments: dict[str, Any], code: str
 ) -> None:
-    if (
-        identity.person_id is None
-    ):  # a key that is none: nobody's attempt, and strangers shall not fill the log
+    # A key that is none: nobody's attempt, and strangers shall not fill the log.
+    if identity.person_id is None:
         return
+    sent = _named_in(operation, arguments.get("body", {}))
     with database.transaction() as session:
-        record_use(operation, session, clock.now(), identity, arguments, result=code)
+        record_use(operation, session, clock.now(), identity, arguments, sent=sent, result=code)
+
+
+def _named_in(operation: Operation, body: Mapping[str, Any]) -> list[UUID]:
+    """Return what a body names by its id in fields of its own: in the order of its schema, but a person last, who is a part of where it is."""
+    declared = operation.body().fields if operation.body else {}
+    names = [name for name, kind in declared.items() if isinstance(kind, Id) and body.get(name) is not None]
+    return [body[name] for name in sorted(names, key="person_id".__eq__)]
 
 
 def listed(name: str = "items") -> Callable[[Any, Any], int]:

@@ -28,7 +28,7 @@ from engage.evaluation.schemas import (
     FindingsQuery,
 )
 from engage.hubs.errors import NoSuchHub
-from engage.orgs.caller import staff
+from engage.orgs.caller import staff, staff_in_person
 from engage.orgs.errors import NoSuchOrg
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def read_evidence(look: Look, activity_id: UUID) -> dict[str, Any]:
 
 
 @api.operation(
-    "GET", "/findings", access=staff, zh="督查意见列表", query=FindingsQuery, returns=FindingPage
+    "GET", "/findings", access=staff_in_person, zh="督查意见列表", query=FindingsQuery, returns=FindingPage
 )  # fmt: skip
 def list_findings(look: Look, query: dict[str, Any]) -> Page:
     """List the findings that the caller writes or answers, the newest first."""
@@ -64,7 +64,7 @@ def list_findings(look: Look, query: dict[str, Any]) -> Page:
 
 
 @api.operation(
-    "GET", "/findings/{finding_id}", access=staff, zh="查看一条督查意见", returns=FindingOut, refuses=[NoSuchFinding],
+    "GET", "/findings/{finding_id}", access=staff_in_person, zh="查看一条督查意见", returns=FindingOut, refuses=[NoSuchFinding],
     cache=NO_STORE,
 )  # fmt: skip
 def read_finding(look: Look, finding_id: UUID) -> dict[str, Any]:

@@ -44,7 +44,7 @@ _NOTED_EVERY: Final = timedelta(minutes=10)
 
 @dataclass(slots=True)
 class ShownKey:
-    """An API key as it was sent; whose it is, is known once it is loaded."""
+    """An API key as it was sent; whose it is, is known once its secret was found right, also where the key is then refused."""
 
     public_id: str
     digest: bytes
@@ -103,15 +103,18 @@ def _owner_of(shown: ShownKey, db: Connection | Session, now: datetime) -> Membe
     if row is None:
         raise ApiKeyInvalid
     key_id, current, previous, until, scopes, addresses, expires_at, revoked_at, used_at, holds = row[:10]
-    if not is_secret(shown.digest, current, previous, until, now) or revoked_at is not None:
+    if not is_secret(shown.digest, current, previous, until, now):
+        raise ApiKeyInvalid
+    # Whoever has the secret is no stranger: what they are refused from here on is an entry of the audit log and counts for the key.
+    person_id, status, name, birth_on, hometown_code, current_code = row[10:]
+    shown.person_id, shown.key_id = person_id, key_id
+    if revoked_at is not None:
         raise ApiKeyInvalid
     if expires_at <= now:
         raise ApiKeyExpired
     if not is_from(shown.address, addresses):
         raise ApiKeyWrongAddress
-    person_id, status, name, birth_on, hometown_code, current_code = row[10:]
     refuse_inactive(status)
-    shown.person_id, shown.key_id = person_id, key_id
     if used_at is None or used_at <= now - _NOTED_EVERY:
         _note_use(db, key_id, now)
     if not holds:
@@ -197,4 +200,5 @@ class _Privileged(_InPerson):
 
 
 staff: Final = _Staff()
+staff_in_person: Final = _InPerson()
 staff_privileged: Final = _Privileged()

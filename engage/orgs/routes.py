@@ -13,7 +13,7 @@ from engage.core.schemas import PageQuery
 from engage.identity.caller import member
 from engage.identity.errors import AccountClosed, AccountSuspended, NoSuchPerson
 from engage.orgs import service
-from engage.orgs.caller import staff, staff_privileged
+from engage.orgs.caller import staff, staff_in_person, staff_privileged
 from engage.orgs.errors import (
     DutiesNotSeparate,
     GrantEnded,
@@ -205,7 +205,7 @@ def list_my_permissions(look: Look, query: dict[str, Any]) -> dict[str, Any]:
 
 
 @roles_api.operation(
-    "GET", "/role-grants", access=staff, zh="谁在哪里担任什么角色", query=RoleGrantsQuery, returns=RoleGrantPage,
+    "GET", "/role-grants", access=staff_in_person, zh="谁在哪里担任什么角色", query=RoleGrantsQuery, returns=RoleGrantPage,
     people=listed(),
 )  # fmt: skip
 def list_role_grants(look: Look, query: dict[str, Any]) -> Page:
@@ -218,7 +218,7 @@ def list_role_grants(look: Look, query: dict[str, Any]) -> Page:
 
 
 @roles_api.operation(
-    "GET", "/role-grants/{grant_id}", access=staff, zh="一项授权", returns=RoleGrantOut, refuses=[NoSuchRoleGrant],
+    "GET", "/role-grants/{grant_id}", access=staff_in_person, zh="一项授权", returns=RoleGrantOut, refuses=[NoSuchRoleGrant],
     people=lambda actor, grant: int(grant["person"]["id"] != actor.id),
 )  # fmt: skip
 def read_role_grant(look: Look, grant_id: UUID) -> dict[str, Any]:
@@ -273,7 +273,7 @@ def invite_to_role(work: Work, body: dict[str, Any]) -> dict[str, Any]:
 
 
 @roles_api.operation(
-    "GET", "/role-invitations", access=staff, zh="待接受的邀请", query=PageQuery, returns=RoleInvitationPage,
+    "GET", "/role-invitations", access=staff_in_person, zh="待接受的邀请", query=PageQuery, returns=RoleInvitationPage,
     people=listed(),
 )  # fmt: skip
 def list_role_invitations(look: Look, query: dict[str, Any]) -> Page:

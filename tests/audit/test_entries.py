@@ -206,6 +206,33 @@ def test_what_is_refused_to_somebody_known_is_an_entry_and_nothing_else(desk, lo
     assert log()[-1].object_id == desk.project.id
 
 
+def test_a_refused_attempt_tells_at_what_and_for_whom_also_where_only_its_body_says(
+    desk, log, make, as_user, frozen
+):
+    officer = make.staff(Role.OFFICER, org=make.org())
+    elsewhere, somebody, hub = as_user(officer.id), make.person(), make.hub(desk.org)
+    activity = make.activity(desk.org)
+    at_org, at_hub = {"org_id": str(desk.org.id)}, {"hub_id": str(hub.id)}
+    for_whom, why = {"person_id": str(somebody.id)}, {"reason": "李晓的妈妈来电"}
+    finding = {"kind": "suggestion", "text": why["reason"]}
+    for path, body, named in (
+        ("role-grants", {"role": "officer", **for_whom, **at_org, **why}, (desk.org.id, somebody.id)),
+        ("role-grants", {"role": "hub_manager", **for_whom, **at_hub, **why}, (hub.id, somebody.id)),
+        ("role-invitations", {"role": "officer", **at_org, **why}, (desk.org.id, None)),
+        ("findings", {"activity_id": str(activity.id), **finding}, (activity.id, None)),
+        ("findings", {**at_hub, **finding}, (hub.id, None)),
+        ("activities", activity_body(desk.project, frozen.now), (desk.project.id, desk.org.id)),
+        (f"activities/{activity.id}/sign-ups", for_whom, (activity.id, somebody.id)),
+    ):
+        answer = elsewhere.post(f"/v1/{path}", json=body)
+        assert (answer.status_code, answer.json["code"]) == (403, "not_allowed"), (path, answer.json)
+        entry = log()[-1]
+        assert (entry.object_kind, entry.result) == (path.split("/")[0], "not_allowed")
+        assert (entry.actor_id, entry.object_id, entry.part_id) == (officer.id, *named), path
+        assert "李晓" not in str(tuple(entry))
+    assert len(log()) == 7
+
+
 def test_what_people_do_for_themselves_and_what_nobody_did_is_none(desk, log, make, as_user, client):
     member = as_user(make.person().id)
     url = f"/v1/activities/{make.activity(desk.org).id}"

@@ -75,10 +75,10 @@ def test_entries_are_found_by_who_what_object_result_and_time(reader, told, froz
 def test_entries_are_found_by_request_address_session_and_key(reader, told, make, as_user, app, log):
     owner = make.staff(Role.ANALYST, org=make.org())
     made = new_key()
-    key = make.api_key(owner, made)
+    key = make.api_key(owner, made, scopes=["read_evidence"])
     script = app.test_client()
     script.environ_base |= {"HTTP_AUTHORIZATION": f"Bearer {made.text}", "REMOTE_ADDR": "2001:db8::7"}
-    assert script.get("/v1/role-grants").status_code == 200
+    assert script.get(f"/v1/activities/{owner.id}/evidence").json["code"] == "no_such_activity"
     assert script.get(URL).status_code == 403
     phone = as_user(owner.id)
     phone.environ_base["REMOTE_ADDR"] = "203.0.113.7"
@@ -92,7 +92,7 @@ def test_entries_are_found_by_request_address_session_and_key(reader, told, make
         ({"address": "2001:db8::7"}, [refused, by_key]),
         ({"session_id": by_phone.session_id}, [by_phone]),
         ({"api_key_id": key.id}, [refused, by_key]),
-        ({"api_key_id": key.id, "result": "done"}, [by_key]),
+        ({"api_key_id": key.id, "result": "no_such_activity"}, [by_key]),
         ({"address": "2001:db8::7", "session_id": by_phone.session_id}, []),
         ({"api_key_id": owner.id}, []),
     ):

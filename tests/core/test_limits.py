@@ -139,12 +139,28 @@ def test_keys_that_are_nobodys_count_for_the_address_however_many_there_are(limi
         answer = ask(token=new_key().text, url=FIGURES)
         assert answer.status_code == 401
         assert answer.headers["RateLimit"].startswith(f'"address";r={left};')
-    assert ask(token=ended.text, url=FIGURES).json["code"] == "api_key_expired"
-    for made_up in (new_key().text, new_key(good.public_id).text, ended.text):
+    assert ask(token=new_key(ended.public_id).text, url=FIGURES).json["code"] == "api_key_invalid"
+    for made_up in (new_key().text, new_key(good.public_id).text, new_key(ended.public_id).text):
         refused = ask(token=made_up, url=FIGURES)
         assert (refused.status_code, refused.json["code"]) == (429, "rate_limited")
     assert ask(token=new_key().text, url=FIGURES, address="203.0.113.8").status_code == 401
     assert told(ask(token=good.text, url=FIGURES))[:2] == ('"key";q=100;w=60', 99)
+
+
+def test_a_key_that_is_somebodys_and_refused_counts_for_itself_and_cannot_fill_the_log(
+    limit, ask, make, database, frozen
+):
+    limit(key="20/minute", address="1/minute")
+    officer = make.staff(Role.OFFICER, org=make.org(name="晋城市团委", division_code="140500"))
+    over, revoked = new_key(), new_key()
+    make.api_key(officer, over, created_at=clock.now() - timedelta(days=9), expires_at=clock.now())
+    make.api_key(officer, revoked, revoked_at=clock.now())
+    for made in (over, revoked):
+        first, *others = [ask(token=made.text, url=FIGURES) for _ in range(6)]
+        assert (first.status_code, first.headers["RateLimit"][:10]) == (401, '"key";r=10')
+        assert [answer.status_code for answer in others] == [401, 429, 429, 429, 429]
+    with database.reading() as connection:
+        assert connection.scalar(select(func.count()).where(AuditEntry.actor_id == officer.id)) == 4
 
 
 def test_an_address_of_ipv6_is_its_network(limit, ask):

@@ -29,7 +29,7 @@ from engage.core.errors import NotAllowed
 from engage.core.http import Api
 from engage.core.schemas import PageQuery
 from engage.identity.caller import member
-from engage.orgs.caller import staff
+from engage.orgs.caller import staff, staff_in_person
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -71,7 +71,7 @@ def appeal_credit_entry(work: Work, credit_entry_id: UUID, body: dict[str, Any])
 
 
 @api.operation(
-    "GET", "/credit-appeals", access=staff, zh="待我处理的申诉", query=AppealsQuery, returns=StaffAppealPage,
+    "GET", "/credit-appeals", access=staff_in_person, zh="待我处理的申诉", query=AppealsQuery, returns=StaffAppealPage,
     people=listed(),
 )  # fmt: skip
 def list_credit_appeals(look: Look, query: dict[str, Any]) -> Page:
