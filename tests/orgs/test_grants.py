@@ -11,10 +11,12 @@ from racing import at_once
 from sqlalchemy import literal, select, update
 from sqlalchemy.exc import DBAPIError
 
+from engage.activities.models import ActivityStatus
 from engage.cli.commands import engage
 from engage.core import clock, ids
 from engage.core.db import Look, Nobody, Work
 from engage.core.errors import DomainError
+from engage.hubs.models import HubStatus
 from engage.identity.models import Person, PersonStatus
 from engage.identity.service import set_standing
 from engage.messages.service import deliver_due
@@ -648,6 +650,37 @@ def test_explaining_says_which_grant_or_what_is_missing(
         found = CliRunner().invoke(engage, asked)
         assert found.exit_code == 1
         assert sentence in found.output
+
+
+def test_explaining_says_no_of_what_the_person_may_not_see(
+    city, make, as_user, settings, monkeypatch, own_log
+):
+    monkeypatch.setenv("ENGAGE_DATABASE_URL", settings.database_url)
+    inspector = make.staff(Role.INSPECTOR, org=city.county)
+    activities = [make.activity(city.town, status=status) for status in ActivityStatus]
+    hubs = [make.hub(city.town, status=status) for status in HubStatus]
+    answers = set()
+    for who in (inspector, city.officer):
+        for kind, each, permission in [
+            *(("activity", activity, "read_evidence") for activity in activities),
+            *(("hub", hub, "read_figures") for hub in hubs),
+        ]:
+            asked = as_user(who.id).get("/v1/me/permissions", query_string={f"{kind}_id": str(each.id)})
+            may = asked.status_code == 200 and permission in [
+                item["permission"] for item in asked.json["items"]
+            ]
+            about = ["--permission", permission, "--object", f"{kind}:{each.id}"]
+            told = CliRunner().invoke(engage, ["access", "explain", "--user", str(who.id), *about]).output
+            assert told.startswith("可以 yes" if may else "不可以 no"), (who.id, kind, each.status)
+            hidden = "不可见" in told and "may not see the object" in told
+            assert hidden is (asked.status_code == 404), told
+            assert "reaches the object" in told, "the grant is not what is missing"
+            if kind == "activity":
+                evidence = as_user(who.id).get(f"/v1/activities/{each.id}/evidence")
+                assert evidence.status_code == (200 if may else 404)
+            answers.add((who.id, kind, may))
+    both = {(inspector.id, kind, may) for kind in ("activity", "hub") for may in (True, False)}
+    assert answers == both | {(city.officer.id, kind, True) for kind in ("activity", "hub")}
 
 
 def test_neither_nobody_nor_a_key_without_the_scope_may_anything(city, database, frozen):
