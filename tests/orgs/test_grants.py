@@ -130,9 +130,31 @@ def test_whoever_is_given_a_role_or_loses_it_is_told(city, make, as_user, databa
         ("role_ended", "role_grant", given["id"]),
         ("role_given", "role_grant", mine["id"]),
     ]
-    assert "换届" in told[0]["text"]
-    assert "工作调动" in told[1]["text"]
     assert as_user(city.officer.id).get("/v1/me/messages").json["items"] == []
+
+
+def test_they_are_told_which_role_and_where_in_their_language(city, make, as_user, database, frozen):
+    person, officer = make.person(), as_user(city.officer.id)
+    given = _give(officer, person, "hub_manager", hub=city.hub).json
+    _end(officer, given["id"])
+    _give(officer, person, "branch_secretary", org=city.town)
+    deliver_due(database)
+
+    def texts(language):
+        items = as_user(person.id, language=language).get("/v1/me/messages").json["items"]
+        return [item["text"] for item in items[::-1]]
+
+    hub = city.hub.name
+    assert texts("zh") == [
+        f"您在“{hub}”获得了新的角色：站点管理员，10月1日10:00起生效。授予理由：换届",
+        f"您在“{hub}”的站点管理员角色已被收回。理由：工作调动",
+        "您在“镇”获得了新的角色：支部书记，10月1日10:00起生效。授予理由：换届",
+    ]
+    assert texts("en") == [
+        f"You have been given the role of hub manager at “{hub}”, from 10:00 on 1 Oct on. Reason: 换届",
+        f"Your role of hub manager at “{hub}” has been ended. Reason: 工作调动",
+        "You have been given the role of branch secretary at “镇”, from 10:00 on 1 Oct on. Reason: 换届",
+    ]
 
 
 def test_what_cannot_be_given_is_refused(city, make, as_user, database):
