@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from engage.activities.models import ActivityStatus
 from engage.cli.commands import engage
 from engage.core import clock, ids
+from engage.core.audit import AuditEntry
 from engage.core.db import Look, Nobody, Work
 from engage.core.errors import DomainError
 from engage.hubs.models import HubStatus
@@ -155,6 +157,35 @@ def test_they_are_told_which_role_and_where_in_their_language(city, make, as_use
         f"Your role of hub manager at “{hub}” has been ended. Reason: 工作调动",
         "You have been given the role of branch secretary at “镇”, from 10:00 on 1 Oct on. Reason: 换届",
     ]
+
+
+def test_what_they_are_told_of_can_be_opened_before_it_begins_and_after_it_has_ended(
+    city, make, as_user, database
+):
+    person, officer = make.person(), as_user(city.officer.id)
+    later = (clock.now() + timedelta(days=3)).isoformat()
+    given = _give(officer, person, "analyst", org=city.town, starts_at=later).json
+    deliver_due(database)
+    holder = as_user(person.id)
+    told = holder.get("/v1/me/messages").json["items"][0]
+    url = f"/v1/role-grants/{told['subject_id']}"
+    before = holder.get(url)
+    assert (before.status_code, before.json["id"], before.json["ended_at"]) == (200, given["id"], None)
+    _end(officer, given["id"])
+    after = holder.get(url).json
+    assert (after["id"], after["end_reason"]) == (given["id"], "工作调动")
+    # It is nobody else's, and whoever reaches for it or reads it is in the log.
+    hidden = (404, "no_such_role_grant")
+    strangers = [make.person(), city.analyst, city.secretary, city.manager, city.auditor]
+    for stranger in [*strangers, make.staff(Role.OFFICER, org=city.other)]:
+        assert _code(as_user(stranger.id).get(url)) == hidden
+    assert officer.get(url).status_code == as_user(city.admin.id).get(url).status_code == 200
+    reads = select(AuditEntry.result, AuditEntry.people).where(
+        AuditEntry.action == "read_role_grant", AuditEntry.object_id == UUID(given["id"])
+    )
+    with database.reading() as connection:
+        entries = [tuple(row) for row in connection.execute(reads.order_by(AuditEntry.id))]
+    assert entries == [("no_such_role_grant", None)] * 6 + [("done", 1)] * 2
 
 
 def test_what_cannot_be_given_is_refused(city, make, as_user, database):
