@@ -135,6 +135,12 @@ class Service(Flask):
         except Exception as error:  # noqa: BLE001 - as Flask does: the handlers below know what to do
             return self.handle_user_exception(error)  # type: ignore[return-value]
 
+    def make_default_options_response(self) -> Response:
+        """Answer OPTIONS with the methods of the address; Flask would ask what knows all addresses about none."""
+        answer = self.response_class()
+        answer.allow.update(self._addresses.allowed_methods(this_request().path))
+        return answer
+
     def do_teardown_request(self, _exc: Any = None) -> None:
         """Do nothing: no hook waits for the end of a request."""
 

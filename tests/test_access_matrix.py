@@ -91,7 +91,6 @@ STAFF = """
     reject_enclave_application  POS   hidden
     give_role                 PO      refused
     invite_to_role            PO      refused
-    read_role_grant           PO      hidden
     end_role                  PO      hidden
     withdraw_role_invitation  PO      hidden
     rotate_api_key            -       hidden
@@ -119,6 +118,9 @@ HIDDEN = {
 OF_A_FACTOR = {"open_privileged_session", "renew_recovery_codes", "remove_second_factor"}
 # For whoever holds some role, about themselves.
 HOLDERS = {"read_login_ticket", "decide_login_ticket"}
+
+# Read by whom it is about, and by these staff at their own node and above it; the object is somebody else's.
+OF_SOMEBODY = {"read_enclave_application": "POS", "read_role_grant": "PO"}
 
 # What is shown in place of a token is no good here.
 LOGGED_OUT = {"log_in_with_wechat", "refresh"}
@@ -150,8 +152,8 @@ def _told_for_themselves(operation: Operation, letter: str, position: str) -> st
         return "refused"
     if name in HOLDERS:
         return "refused" if position in ("none", "expired") else "yes"
-    if name == "read_enclave_application":
-        return "yes" if letter in "POS" and position in ("own", *ABOVE) else "hidden"
+    if name in OF_SOMEBODY:
+        return "yes" if letter in OF_SOMEBODY[name] and position in ("own", *ABOVE) else "hidden"
     if name in OF_A_FACTOR:
         return "unprivileged"
     return "nobody" if name in LOGGED_OUT else "hidden" if name in HIDDEN else "yes"

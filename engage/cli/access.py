@@ -65,6 +65,10 @@ def explain(user: UUID, permission: str, about: tuple[str, UUID] | None) -> None
     click.echo("可以 yes" if found.allowed else "不可以 no")
     if found.path:
         click.echo("对象所在 the object stands at: " + " > ".join(found.path))
+    if not found.visible:
+        click.echo(
+            "该对象对此人不可见（如草稿、已关闭）the person may not see the object: it is a draft, say, or closed"
+        )
     if found.status is not PersonStatus.ACTIVE:
         click.echo(f"账号不可用 the account is {found.status}: 任何授权都不生效 no grant counts")
     if not found.grants:

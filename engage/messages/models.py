@@ -98,7 +98,7 @@ _SUBJECTS: Final = {
     "recovery": SubjectKind.ACCOUNT,
     "role": SubjectKind.ROLE_GRANT,
 }
-# Values are put in when a message is read, in the reader's language; those named ``…_at`` are ISO 8601 instants.
+# Values are put in when a message is read, in the reader's language; those named ``…_at`` are ISO 8601 instants, ``role`` is that of a grant.
 _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
     MessageKind.SIGN_UP_CONFIRMED: (
         "您已成功报名“{title}”，{starts_at}开始，请准时参加。",
@@ -265,17 +265,27 @@ _SENTENCES: Final[dict[MessageKind, tuple[str, str]]] = {
         "Security: your recovery codes were replaced; the old ones are void. If that was not you, end your other sessions and tell an administrator.",
     ),
     MessageKind.ROLE_GIVEN: (
-        "您获得了一项新的工作权限，{starts_at}起生效。授予理由：{reason}",
-        "You have been given a role, from {starts_at} on. Reason: {reason}",
+        "您在“{place}”获得了新的角色：{role}，{starts_at}起生效。授予理由：{reason}",
+        "You have been given the role of {role} at “{place}”, from {starts_at} on. Reason: {reason}",
     ),
     MessageKind.ROLE_ENDED: (
-        "您的一项工作权限已被收回。理由：{reason}",
-        "One of your roles has been ended. Reason: {reason}",
+        "您在“{place}”的{role}角色已被收回。理由：{reason}",
+        "Your role of {role} at “{place}” has been ended. Reason: {reason}",
     ),
     MessageKind.WEB_LOG_IN: (
         "您的账号于{logged_in_at}通过扫码在网页登录，设备：{device}。如非本人操作，请立即到“登录设备”退出该登录。",
         "Your account was logged in on a web page by QR code at {logged_in_at}; device: {device}. If this was not you, end that session at once under “sessions”.",
     ),
+}
+_WORDS_OF_ROLES: Final = {
+    "platform_admin": ("平台管理员", "platform administrator"),
+    "officer": ("团干部", "League officer"),
+    "analyst": ("统计员", "analyst"),
+    "branch_secretary": ("支部书记", "branch secretary"),
+    "hub_manager": ("站点管理员", "hub manager"),
+    "delegate": ("团代表", "delegate"),
+    "inspector": ("督查员", "inspector"),
+    "auditor": ("审计员", "auditor"),
 }
 
 
@@ -284,11 +294,15 @@ def sentence(kind: MessageKind, params: dict[str, str], language: Language) -> s
     zh, en = _SENTENCES[kind]
     chinese = language is Language.ZH
     return (zh if chinese else en).format_map(
-        {
-            name: _time(value, chinese=chinese) if name.endswith("_at") else value
-            for name, value in params.items()
-        }
+        {name: _word(name, value, chinese=chinese) for name, value in params.items()}
     )
+
+
+def _word(name: str, value: str, *, chinese: bool) -> str:
+    if name == "role":
+        zh, en = _WORDS_OF_ROLES.get(value, (value, value))
+        return zh if chinese else en
+    return _time(value, chinese=chinese) if name.endswith("_at") else value
 
 
 def _time(value: str, *, chinese: bool) -> str:

@@ -218,11 +218,12 @@ def list_role_grants(look: Look, query: dict[str, Any]) -> Page:
 
 
 @roles_api.operation(
-    "GET", "/role-grants/{grant_id}", access=staff_in_person, zh="一项授权", returns=RoleGrantOut, refuses=[NoSuchRoleGrant],
+    "GET", "/role-grants/{grant_id}", access=member, zh="一项授权", returns=RoleGrantOut,
+    refuses=[NoSuchRoleGrant], tells=[NoSuchRoleGrant],
     people=lambda actor, grant: int(grant["person"]["id"] != actor.id),
 )  # fmt: skip
 def read_role_grant(look: Look, grant_id: UUID) -> dict[str, Any]:
-    """Read a grant, also one that has ended."""
+    """Read a grant of mine, or one where I give roles, also when it has ended."""
     return grants.read_grant(look, grant_id)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engage.core import ids
 
 
@@ -13,6 +15,20 @@ def test_an_address_means_what_it_did_before_for_each_method(client, app):
         assert client.put(f"{address}/").status_code == 401
         assert client.post(address).json["code"] == "method_not_allowed"
         assert client.get("/v1/activities/nobody/sign-ups/x").json["code"] == "no_such_address"
+
+
+@pytest.mark.parametrize(
+    ("address", "methods"),
+    [
+        ("/v1/me/sessions/0199f0c2-b7a0-7c3f-9f5d-2f7a1c3e5b7d", {"DELETE", "OPTIONS"}),
+        ("/v1/role-grants", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ("/docs/", {"GET", "HEAD", "OPTIONS"}),
+    ],
+)
+def test_whoever_asks_is_told_the_methods_of_that_address(client, address, methods):
+    answer = client.options(address)
+    assert (answer.status_code, answer.allow.as_set(preserve_casing=True)) == (200, methods)
+    assert set(client.put(address).headers["Allow"].split(", ")) == methods, "as a refusal says them"
 
 
 def test_what_anybody_makes_up_takes_no_room(client, app):

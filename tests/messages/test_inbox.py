@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from engage.core import clock, ids
 from engage.core.errors import Language
 from engage.messages import service
 from engage.messages.models import _SENTENCES, Message, MessageKind, OutboxEntry, sentence
+from engage.orgs.models import Role
 
 ACTIVITY_ID = "0199f0c2-c1d4-7e21-8f0a-6b1c2d3e4f50"
 
@@ -135,6 +137,15 @@ def test_every_kind_can_be_told_in_both_languages_from_the_same_parameters(kind)
     for language in Language:
         assert "{x}" in sentence(kind, params, language) or all(name.endswith("_at") for name in zh)
         assert "_at" not in sentence(kind, params, language)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_every_role_has_a_word_in_both_languages(role):
+    params = {"role": role.value, "place": "镇", "reason": "换届"}
+    zh, en = (sentence(MessageKind.ROLE_ENDED, params, language) for language in Language)
+    assert role.value not in zh
+    assert "_" not in en
+    assert re.fullmatch("您在“镇”的[一-龥]+角色已被收回。理由：换届", zh)
 
 
 @pytest.mark.parametrize(

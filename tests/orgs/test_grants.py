@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner
@@ -11,10 +12,13 @@ from racing import at_once
 from sqlalchemy import literal, select, update
 from sqlalchemy.exc import DBAPIError
 
+from engage.activities.models import ActivityStatus
 from engage.cli.commands import engage
 from engage.core import clock, ids
+from engage.core.audit import AuditEntry
 from engage.core.db import Look, Nobody, Work
 from engage.core.errors import DomainError
+from engage.hubs.models import HubStatus
 from engage.identity.models import Person, PersonStatus
 from engage.identity.service import set_standing
 from engage.messages.service import deliver_due
@@ -128,9 +132,60 @@ def test_whoever_is_given_a_role_or_loses_it_is_told(city, make, as_user, databa
         ("role_ended", "role_grant", given["id"]),
         ("role_given", "role_grant", mine["id"]),
     ]
-    assert "换届" in told[0]["text"]
-    assert "工作调动" in told[1]["text"]
     assert as_user(city.officer.id).get("/v1/me/messages").json["items"] == []
+
+
+def test_they_are_told_which_role_and_where_in_their_language(city, make, as_user, database, frozen):
+    person, officer = make.person(), as_user(city.officer.id)
+    given = _give(officer, person, "hub_manager", hub=city.hub).json
+    _end(officer, given["id"])
+    _give(officer, person, "branch_secretary", org=city.town)
+    deliver_due(database)
+
+    def texts(language):
+        items = as_user(person.id, language=language).get("/v1/me/messages").json["items"]
+        return [item["text"] for item in items[::-1]]
+
+    hub = city.hub.name
+    assert texts("zh") == [
+        f"您在“{hub}”获得了新的角色：站点管理员，10月1日10:00起生效。授予理由：换届",
+        f"您在“{hub}”的站点管理员角色已被收回。理由：工作调动",
+        "您在“镇”获得了新的角色：支部书记，10月1日10:00起生效。授予理由：换届",
+    ]
+    assert texts("en") == [
+        f"You have been given the role of hub manager at “{hub}”, from 10:00 on 1 Oct on. Reason: 换届",
+        f"Your role of hub manager at “{hub}” has been ended. Reason: 工作调动",
+        "You have been given the role of branch secretary at “镇”, from 10:00 on 1 Oct on. Reason: 换届",
+    ]
+
+
+def test_what_they_are_told_of_can_be_opened_before_it_begins_and_after_it_has_ended(
+    city, make, as_user, database
+):
+    person, officer = make.person(), as_user(city.officer.id)
+    later = (clock.now() + timedelta(days=3)).isoformat()
+    given = _give(officer, person, "analyst", org=city.town, starts_at=later).json
+    deliver_due(database)
+    holder = as_user(person.id)
+    told = holder.get("/v1/me/messages").json["items"][0]
+    url = f"/v1/role-grants/{told['subject_id']}"
+    before = holder.get(url)
+    assert (before.status_code, before.json["id"], before.json["ended_at"]) == (200, given["id"], None)
+    _end(officer, given["id"])
+    after = holder.get(url).json
+    assert (after["id"], after["end_reason"]) == (given["id"], "工作调动")
+    # It is nobody else's, and whoever reaches for it or reads it is in the log.
+    hidden = (404, "no_such_role_grant")
+    strangers = [make.person(), city.analyst, city.secretary, city.manager, city.auditor]
+    for stranger in [*strangers, make.staff(Role.OFFICER, org=city.other)]:
+        assert _code(as_user(stranger.id).get(url)) == hidden
+    assert officer.get(url).status_code == as_user(city.admin.id).get(url).status_code == 200
+    reads = select(AuditEntry.result, AuditEntry.people).where(
+        AuditEntry.action == "read_role_grant", AuditEntry.object_id == UUID(given["id"])
+    )
+    with database.reading() as connection:
+        entries = [tuple(row) for row in connection.execute(reads.order_by(AuditEntry.id))]
+    assert entries == [("no_such_role_grant", None)] * 6 + [("done", 1)] * 2
 
 
 def test_what_cannot_be_given_is_refused(city, make, as_user, database):
@@ -648,6 +703,37 @@ def test_explaining_says_which_grant_or_what_is_missing(
         found = CliRunner().invoke(engage, asked)
         assert found.exit_code == 1
         assert sentence in found.output
+
+
+def test_explaining_says_no_of_what_the_person_may_not_see(
+    city, make, as_user, settings, monkeypatch, own_log
+):
+    monkeypatch.setenv("ENGAGE_DATABASE_URL", settings.database_url)
+    inspector = make.staff(Role.INSPECTOR, org=city.county)
+    activities = [make.activity(city.town, status=status) for status in ActivityStatus]
+    hubs = [make.hub(city.town, status=status) for status in HubStatus]
+    answers = set()
+    for who in (inspector, city.officer):
+        for kind, each, permission in [
+            *(("activity", activity, "read_evidence") for activity in activities),
+            *(("hub", hub, "read_figures") for hub in hubs),
+        ]:
+            asked = as_user(who.id).get("/v1/me/permissions", query_string={f"{kind}_id": str(each.id)})
+            may = asked.status_code == 200 and permission in [
+                item["permission"] for item in asked.json["items"]
+            ]
+            about = ["--permission", permission, "--object", f"{kind}:{each.id}"]
+            told = CliRunner().invoke(engage, ["access", "explain", "--user", str(who.id), *about]).output
+            assert told.startswith("可以 yes" if may else "不可以 no"), (who.id, kind, each.status)
+            hidden = "不可见" in told and "may not see the object" in told
+            assert hidden is (asked.status_code == 404), told
+            assert "reaches the object" in told, "the grant is not what is missing"
+            if kind == "activity":
+                evidence = as_user(who.id).get(f"/v1/activities/{each.id}/evidence")
+                assert evidence.status_code == (200 if may else 404)
+            answers.add((who.id, kind, may))
+    both = {(inspector.id, kind, may) for kind in ("activity", "hub") for may in (True, False)}
+    assert answers == both | {(city.officer.id, kind, True) for kind in ("activity", "hub")}
 
 
 def test_neither_nobody_nor_a_key_without_the_scope_may_anything(city, database, frozen):

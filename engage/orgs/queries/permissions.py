@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import false, func, or_, select
+from sqlalchemy import false, func, or_, select, true
 from sqlalchemy.orm import aliased
 
 from engage.identity.errors import NoSuchPerson
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 PLACES_AT_MOST: Final = 100
 _Each: Final = aliased(RoleGrant)
 _Node: Final = aliased(Org)
+_Hub: Final = hub_table.alias()  # the object may be a hub itself
 
 
 def my_permissions(look: Context) -> list[dict[str, Any]]:
@@ -98,6 +99,7 @@ class Explained:
     """A decision, and what each grant of the person does for it. ``grants`` are rows, ``path`` names from the root to the object's node."""
 
     allowed: bool
+    visible: bool  # what is not, is to them as if it did not exist
     status: PersonStatus
     path: list[str]
     grants: list[Any]
@@ -108,8 +110,9 @@ def explain(
 ) -> Explained:
     """Return whether somebody has a permission on an object, or without one on the whole installation, and why.
 
-    The answer is that of the condition which every use of the permission asks. Of each grant, ``opens`` is that condition asked of the
-    grant alone, whether in force or not; ``out_of_time`` says that it would be true at another time.
+    The answer is that of the conditions which every use of the permission asks, also that they may see the object. Of each grant,
+    ``opens`` is the condition of the permission asked of the grant alone, whether in force or not; ``out_of_time`` says that it would be
+    true at another time.
 
     Raises:
         NoSuchPerson, NoSuchObject: there is no such person or object.
@@ -127,13 +130,15 @@ def explain(
         allowed = bool(look.db.scalar(select(permitted_everywhere(asked, permission))))
         opens = opened_everywhere(permission, this_grant)
         rows = look.db.execute(_of_person(person_id, look, roles, opens, false()))
-        return Explained(allowed, status, [], [*rows])
+        return Explained(allowed, visible=True, status=status, path=[], grants=[*rows])
     place = PLACES[kind]
+    sees = true() if place.visible is None else place.visible(asked)
     found = look.db.execute(
-        select(place.allows(asked, permission), place.org_id).where(place.id == object_id)
+        select(place.allows(asked, permission), sees, place.org_id).where(place.id == object_id)
     ).one_or_none()
     if found is None:
         raise NoSuchObject
+    allows, visible, org_id = found
     row = (place.org_id, place.hub_id, place.period)
     opens = or_(false(), *(covered(asked, holds, this_grant, *row) for holds in rules))
     late = or_(
@@ -147,7 +152,7 @@ def explain(
     rows = look.db.execute(
         _of_person(person_id, look, roles, opens, late).join(place.id.class_, place.id == object_id)
     )
-    return Explained(bool(found[0]), status, _path(look, found[1]), [*rows])
+    return Explained(bool(allows and visible), bool(visible), status, _path(look, org_id), [*rows])
 
 
 def _of_person(person_id: UUID, look: Context, roles: frozenset[Role], opens: Any, late: Any) -> Any:
@@ -158,7 +163,7 @@ def _of_person(person_id: UUID, look: Context, roles: frozenset[Role], opens: An
             _Each.starts_at,
             _Each.ends_at,
             _Each.ended_at,
-            func.coalesce(_Node.name, hub_table.c.name).label("place"),
+            func.coalesce(_Node.name, _Hub.c.name).label("place"),
             in_force(look.now, _Each).label("in_force"),
             _Each.role.in_(roles).label("has_role"),
             opens.label("opens"),
@@ -166,7 +171,7 @@ def _of_person(person_id: UUID, look: Context, roles: frozenset[Role], opens: An
         )
         .select_from(_Each)
         .outerjoin(_Node, _Node.id == _Each.org_id)
-        .outerjoin(hub_table, hub_table.c.id == _Each.hub_id)
+        .outerjoin(_Hub, _Hub.c.id == _Each.hub_id)
         .where(_Each.person_id == person_id)
         .order_by(_Each.id)
         .limit(PLACES_AT_MOST)

@@ -215,8 +215,15 @@ def give(work: Work, body: dict[str, Any]) -> UUID:
 
 def tell_of_role(work: Work, grant: RoleGrant) -> None:
     """Tell a person that somebody else gave them a role."""
-    starts_at = grant.starts_at.isoformat()
-    tell(work, grant.person_id, Notice.ROLE_GIVEN, grant.id, starts_at=starts_at, reason=grant.reason)
+    _tell(work, Notice.ROLE_GIVEN, grant, starts_at=grant.starts_at.isoformat(), reason=grant.reason)
+
+
+def _tell(work: Work, notice: Notice, grant: RoleGrant, **params: str) -> None:
+    place: Any = Org.__table__.c if grant.hub_id is None else hub_table.c
+    name = work.session.execute(
+        select(place.name).where(place.id == (grant.hub_id or grant.org_id))
+    ).scalar_one()
+    tell(work, grant.person_id, notice, grant.id, role=grant.role.value, place=name, **params)
 
 
 def require_giver(
@@ -271,7 +278,7 @@ def end_grant(work: Work, grant_id: UUID, reason: str) -> UUID:
         _refuse_last(work, RoleGrant.id == grant_id)
     grant.ended_at, grant.ended_by, grant.end_reason = work.now, work.actor.id, reason
     if grant.person_id != work.actor.id:
-        tell(work, grant.person_id, Notice.ROLE_ENDED, grant.id, reason=reason)
+        _tell(work, Notice.ROLE_ENDED, grant, reason=reason)
     work.session.flush()
     return grant.id
 
