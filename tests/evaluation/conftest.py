@@ -76,11 +76,12 @@ def at(as_user):
 
 @pytest.fixture
 def told(database):
-    """Return a function that returns what waits in the outbox: (person, kind, params)."""
+    """Return a function that returns what waits in the outbox, the first first: (person, kind, params)."""
 
     def entries():
         with database.reading() as db:
-            rows = db.execute(select(OutboxEntry.person_id, OutboxEntry.kind, OutboxEntry.params)).all()
+            told = select(OutboxEntry.person_id, OutboxEntry.kind, OutboxEntry.params)
+            rows = db.execute(told.order_by(OutboxEntry.seq)).all()
         return [(person_id, kind, params) for person_id, kind, params in rows]
 
     return entries
