@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 _settings = Settings.from_env()
 _AT_ONCE = 1e-6  # seconds
+_STOPS = {
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGQUIT,
+}  # Ctrl-C is for all, and the parent passes it on as the last
 
 
 class DrainingWorker(ThreadWorker):  # type: ignore[misc]
@@ -113,17 +118,18 @@ def on_starting(_server: Arbiter) -> None:
     """Let a stop that is sent to a worker at its birth end it.
 
     Until it has handlers of its own it runs with those of the parent, which would note the stop and do nothing about it: the parent
-    would then wait for its whole patience. So no stop is delivered around a fork, and the child meets it with the system's own answer.
+    would then wait for its whole patience. So no stop is delivered around a fork, and the child then ends at once.
     """
 
     def hold() -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
 
     def release() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
     def die_of_it() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for stop in _STOPS:
+            signal.signal(stop, lambda *_: os._exit(0))  # nothing has begun that would have to end
         release()
 
     os.register_at_fork(before=hold, after_in_parent=release, after_in_child=die_of_it)

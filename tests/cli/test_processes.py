@@ -64,19 +64,22 @@ def test_options_win_over_settings(start, database_url):
 _STOPPED_AT_BIRTH = """
 import os, signal
 from engage import gunicorn_config
-signal.signal(signal.SIGTERM, lambda *_: None)  # as Gunicorn's first process: it notes the stop for later
+stops = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT
+for stop in stops:
+    signal.signal(stop, lambda *_: None)  # as Gunicorn's first process: it notes the stop for later
 gunicorn_config.on_starting(None)
-born = os.fork()
-while born == 0:
-    signal.pause()
-os.kill(born, signal.SIGTERM)
-assert os.WTERMSIG(os.waitpid(born, 0)[1]) == signal.SIGTERM
+for stop in stops:
+    born = os.fork()
+    while born == 0:
+        signal.pause()
+    os.kill(born, stop)
+    assert os.waitstatus_to_exitcode(os.waitpid(born, 0)[1]) == 0
 assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 """
 
 
 def test_a_worker_that_has_hardly_begun_can_be_stopped():
-    """It inherits a handler from its parent that would note the stop and do nothing; Gunicorn would wait 20 s."""
+    """It inherits handlers from its parent that would note the stop and do nothing; Gunicorn would wait 20 s."""
     command = [sys.executable, "-c", _STOPPED_AT_BIRTH]
     with subprocess.Popen(command, env=environment(), start_new_session=True) as process:
         try:
