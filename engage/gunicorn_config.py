@@ -21,11 +21,8 @@ if TYPE_CHECKING:
 
 _settings = Settings.from_env()
 _AT_ONCE = 1e-6  # seconds
-_STOPS = {
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGQUIT,
-}  # Ctrl-C is for all, and the parent passes it on as the last
+# Ctrl-C goes to all processes, and the parent passes it on as the last of these.
+_STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 
 
 class DrainingWorker(ThreadWorker):  # type: ignore[misc]
